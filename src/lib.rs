@@ -1,0 +1,1 @@
+//! landscope: an oscilloscope for training neural networks.
