@@ -1,1 +1,8 @@
 //! landscope: an oscilloscope for training neural networks.
+//!
+//! One module per room; `README.md` says which room knows what.
+
+pub mod arm;
+pub mod geometry;
+pub mod link;
+pub mod telemetry;

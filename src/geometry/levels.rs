@@ -1,0 +1,77 @@
+//! Which isolines to draw, by quantiles over the finite values of one or several surfaces.
+
+use ndarray::Array1;
+use ndarray_stats::Quantile1dExt;
+use ndarray_stats::interpolate::Linear;
+use noisy_float::types::{N64, n64};
+
+/// Isolines that a map shows: more run together in a panel of 30 columns.
+pub const LEVELS: usize = 9;
+/// Significant digits of a level, so that its label states it exactly.
+const DIGITS: i32 = 3;
+
+/// The finite values' quantiles at the shares `at` (each in [0, 1]), linearly interpolated; empty without any
+/// finite value.
+pub fn quantiles<'a>(values: impl IntoIterator<Item = &'a f64>, at: &[f64]) -> Vec<f64> {
+    let mut finite: Array1<N64> =
+        values.into_iter().filter(|v| v.is_finite()).map(|v| n64(*v)).collect();
+    let shares: Array1<N64> = at.iter().map(|q| n64(q.clamp(0.0, 1.0))).collect();
+    // The only errors are an empty array and a share outside [0, 1].
+    finite
+        .quantiles_mut(&shares, &Linear)
+        .map(|found| found.iter().map(|v| v.raw()).collect())
+        .unwrap_or_default()
+}
+
+/// At most `count` rising levels that split the finite values into equal parts, rounded to three significant digits;
+/// equal ones are told once.
+pub fn quantile_levels<'a>(values: impl IntoIterator<Item = &'a f64>, count: usize) -> Vec<f64> {
+    let shares: Vec<f64> = (1..=count).map(|i| i as f64 / (count + 1) as f64).collect();
+    let mut levels: Vec<f64> = quantiles(values, &shares).into_iter().map(round_digits).collect();
+    levels.dedup();
+    levels
+}
+
+/// `value` rounded to [`DIGITS`] significant digits.
+fn round_digits(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let decimals = DIGITS - 1 - value.abs().log10().floor() as i32;
+    let scale = 10f64.powi(decimals.abs());
+    if decimals >= 0 { (value * scale).round() / scale } else { (value / scale).round() * scale }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hand_worked_quantiles() {
+        let values = [4.0, f64::NAN, 1.0, 3.0, f64::INFINITY, 2.0, 5.0];
+        assert_eq!(quantiles(&values, &[0.0, 0.25, 0.5, 1.0]), [1.0, 2.0, 3.0, 5.0]);
+        assert_eq!(quantiles(&[f64::NAN], &[0.5]), Vec::<f64>::new());
+        assert_eq!(quantiles(&[0.0, 1.0], &[0.125]), [0.125]);
+    }
+
+    #[test]
+    fn levels_are_rounded_and_told_once() {
+        assert_eq!(round_digits(0.123_456), 0.123);
+        assert_eq!(round_digits(-98_765.0), -98_800.0);
+        assert_eq!(quantile_levels(&[2.0; 10], 4), [2.0]);
+        assert!(quantile_levels(&[], 4).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn levels_rise_and_stay_in_range(values in prop::collection::vec(1e-6..1e6f64, 1..200)) {
+            let levels = quantile_levels(&values, LEVELS);
+            prop_assert!(levels.len() <= LEVELS);
+            prop_assert!(levels.windows(2).all(|w| w[0] < w[1]));
+            let (min, max) = values.iter().fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(*v), b.max(*v)));
+            prop_assert!(levels.iter().all(|l| (min * 0.995..=max * 1.005).contains(l)));
+        }
+    }
+}

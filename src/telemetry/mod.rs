@@ -1,0 +1,10 @@
+//! What a run tells of itself: plain samples, bounded histories, the snapshot that viewers draw, commands back.
+//! Nothing of torch and nothing of the screen.
+
+pub mod command;
+pub mod event;
+pub mod health;
+pub mod history;
+pub mod number;
+pub mod snapshot;
+pub mod system;

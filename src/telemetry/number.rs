@@ -1,0 +1,56 @@
+//! Figures that may not exist: NaN in memory, `null` in JSON, never 0.
+
+/// serde's `with` for one `f64` that may be missing.
+pub mod null_as_nan {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes a figure that is not finite as `null`.
+    pub fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(to)
+    }
+
+    /// Reads `null` as NaN.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
+    }
+}
+
+/// serde's `with` for a list of figures, any of which may be missing.
+pub mod nulls_as_nan {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes every figure that is not finite as `null`.
+    pub fn serialize<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(|v| v.is_finite().then_some(*v)))
+    }
+
+    /// Reads every `null` as NaN.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let values = Vec::<Option<f64>>::deserialize(from)?;
+        Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    struct Figures {
+        #[serde(with = "super::null_as_nan")]
+        one: f64,
+        #[serde(with = "super::nulls_as_nan")]
+        many: Vec<f64>,
+    }
+
+    #[test]
+    fn a_missing_figure_is_null_and_comes_back_as_nan() {
+        let text =
+            serde_json::to_string(&Figures { one: f64::NAN, many: vec![1.5, f64::INFINITY] })
+                .unwrap();
+        assert_eq!(text, r#"{"one":null,"many":[1.5,null]}"#);
+        let back: Figures = serde_json::from_str(&text).unwrap();
+        assert!(back.one.is_nan() && back.many[1].is_nan());
+        assert_eq!(back.many[0], 1.5);
+    }
+}
