@@ -3,6 +3,7 @@
 //! One module per room; `README.md` says which room knows what.
 
 pub mod arm;
+pub mod config;
 pub mod geometry;
 pub mod link;
 pub mod telemetry;

@@ -1,0 +1,309 @@
+//! The second stage: an experiment in which every value is present and has been checked.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::typed::{
+    Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedModel, TypedRecord, TypedTrain,
+};
+use crate::arm::{ArmName, PerArm};
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// The run folder's first part: letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Where the networks live.
+    pub device: DeviceChoice,
+    /// When the run ends.
+    pub length: Length,
+    /// The data set.
+    pub data: DataSpec,
+    /// The networks, one to eight.
+    pub arms: PerArm<ArmSpec>,
+    /// Checkpoints.
+    pub checkpoint: CheckpointSpec,
+    /// What is recorded how often.
+    pub record: RecordSpec,
+    /// Maps of the loss.
+    pub map: MapSpec,
+}
+
+/// Which device a run asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// This GPU.
+    Cuda(usize),
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// After so many optimizer steps.
+    Steps(u64),
+    /// After so many passes over the training set.
+    Epochs(f64),
+}
+
+/// Data sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKind {
+    /// The UCI digits, built in.
+    Digits,
+    /// CIFAR-10, official binary layout.
+    Cifar10,
+    /// CIFAR-100, official binary layout, fine labels.
+    Cifar100,
+    /// MNIST, IDX files, plain or gzipped.
+    Mnist,
+    /// Fashion-MNIST, IDX files, plain or gzipped.
+    FashionMnist,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSpec {
+    /// Which data set.
+    pub kind: DataKind,
+    /// Where its files lie; none for a built-in set.
+    pub dir: Option<PathBuf>,
+    /// Side of the square images that the networks see; the files' own where missing.
+    pub size: Option<i64>,
+    /// Training images to use, from the front of the file order; all where missing.
+    pub limit: Option<usize>,
+    /// Random crop with padding 4 and horizontal flip.
+    pub augment: bool,
+}
+
+/// Network families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// The CIFAR ResNet, 6n+2 layers.
+    Resnet,
+}
+
+/// How weights are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Convs N(0, 2 / fan-in), linear N(0, 1e-3), batch-norm weight 1 and bias 0.
+    KaimingNormal,
+}
+
+/// One network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelSpec {
+    /// Family.
+    pub family: Family,
+    /// Layers with weights, 6n+2.
+    pub depth: i64,
+    /// Channels of the first stage before widening.
+    pub width: i64,
+    /// Factor on the width of every stage.
+    pub widen: i64,
+    /// How weights are drawn.
+    pub init: Init,
+}
+
+/// Optimizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum, L2-coupled decay.
+    Sgd,
+    /// Adam, L2-coupled decay.
+    Adam,
+    /// Adam with decoupled decay.
+    Adamw,
+}
+
+/// How one network is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainSpec {
+    /// Which optimizer.
+    pub optimizer: OptimizerKind,
+    /// Learning rate.
+    pub lr: f64,
+    /// Momentum of SGD; beta1 of Adam.
+    pub momentum: f64,
+    /// Nesterov momentum (SGD).
+    pub nesterov: bool,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Images a step.
+    pub batch: usize,
+    /// Epochs at which the learning rate drops, rising.
+    pub lr_decay_at: Vec<f64>,
+    /// Factor of a drop.
+    pub lr_decay: f64,
+    /// Largest gradient norm; missing for no clipping.
+    pub clip: Option<f64>,
+}
+
+/// One arm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmSpec {
+    /// Its name.
+    pub name: ArmName,
+    /// Whether its blocks have skip connections.
+    pub skip: bool,
+    /// Its network.
+    pub model: ModelSpec,
+    /// Its training.
+    pub train: TrainSpec,
+}
+
+/// When checkpoints are written and kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CheckpointSpec {
+    /// Steps between checkpoints; 0 for only at the end.
+    pub every: u64,
+    /// Minutes between checkpoints; 0 for none by time.
+    pub minutes: f64,
+    /// Newest checkpoints kept; 0 for all.
+    pub keep: usize,
+}
+
+/// What is recorded how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSpec {
+    /// Steps between `step` events.
+    pub every: u64,
+    /// Steps between recorded layer norms and blocks.
+    pub layers_every: u64,
+}
+
+/// How directions are scaled to the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionNorm {
+    /// Each filter to the norm of the weights' filter.
+    Filter,
+    /// Each tensor to the norm of the weights' tensor.
+    Layer,
+    /// Each entry times the weight.
+    Weight,
+    /// As drawn.
+    None,
+}
+
+/// Which parameters directions leave alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IgnoreParams {
+    /// Biases and batch-norm weights and biases.
+    Biasbn,
+    /// None.
+    None,
+}
+
+/// Maps of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MapSpec {
+    /// Steps between maps; 0 for only on request.
+    pub every: u64,
+    /// Points on a side of the finest grid, odd.
+    pub grid: usize,
+    /// Half width, in units of the directions.
+    pub range: f64,
+    /// Training images behind each point.
+    pub images: usize,
+    /// How directions are scaled.
+    pub norm: DirectionNorm,
+    /// Which parameters do not move.
+    pub ignore: IgnoreParams,
+    /// Share of the cores' time that maps may take, in (0, 1].
+    pub budget: f64,
+}
+
+impl Experiment {
+    /// The experiment as a config with every key told: what `run.toml` holds. Resolving it gives the same experiment.
+    pub fn to_typed(&self) -> Typed {
+        let (steps, epochs) = match self.length {
+            Length::Steps(n) => (Some(n), None),
+            Length::Epochs(n) => (None, Some(n)),
+        };
+        Typed {
+            name: Some(self.name.clone()),
+            seed: Some(self.seed),
+            device: Some(self.device.to_string()),
+            steps,
+            epochs,
+            data: TypedData {
+                kind: Some(self.data.kind),
+                dir: self.data.dir.clone(),
+                size: self.data.size,
+                limit: self.data.limit,
+                augment: Some(self.data.augment),
+            },
+            model: TypedModel::default(),
+            train: TypedTrain::default(),
+            checkpoint: TypedCheckpoint {
+                every: Some(self.checkpoint.every),
+                minutes: Some(self.checkpoint.minutes),
+                keep: Some(self.checkpoint.keep),
+            },
+            record: TypedRecord {
+                every: Some(self.record.every),
+                layers_every: Some(self.record.layers_every),
+            },
+            map: TypedMap {
+                every: Some(self.map.every),
+                grid: Some(self.map.grid),
+                range: Some(self.map.range),
+                images: Some(self.map.images),
+                norm: Some(self.map.norm),
+                ignore: Some(self.map.ignore),
+                plane: Some("random".to_owned()),
+                budget: Some(self.map.budget),
+                precision: Some("f32".to_owned()),
+            },
+            arm: self.arms.values().map(ArmSpec::to_typed).collect(),
+        }
+    }
+}
+
+impl ArmSpec {
+    fn to_typed(&self) -> TypedArm {
+        let (m, t) = (&self.model, &self.train);
+        let model = TypedModel {
+            family: Some(m.family),
+            depth: Some(m.depth),
+            width: Some(m.width),
+            widen: Some(m.widen),
+            init: Some(m.init),
+        };
+        let train = TypedTrain {
+            optimizer: Some(t.optimizer),
+            lr: Some(t.lr),
+            momentum: Some(t.momentum),
+            nesterov: Some(t.nesterov),
+            weight_decay: Some(t.weight_decay),
+            batch: Some(t.batch),
+            lr_decay_at: Some(t.lr_decay_at.clone()),
+            lr_decay: Some(t.lr_decay),
+            clip: Some(t.clip.unwrap_or(0.0)),
+        };
+        TypedArm::whole(self.name.as_str(), self.skip, model, train)
+    }
+}

@@ -1,0 +1,18 @@
+//! Two stages: what was typed (every field optional, unknown keys refused), then the validated [`Experiment`].
+//!
+//! Order of precedence, last wins: built-in defaults, config file, `--set` in the order given, command-line flags.
+
+mod error;
+mod experiment;
+mod resolve;
+mod source;
+mod typed;
+
+pub use error::ConfigError;
+pub use experiment::{
+    ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
+    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, RecordSpec, TrainSpec,
+};
+pub use resolve::resolve;
+pub use source::{DEFAULT_CONFIG, Override, load};
+pub use typed::Typed;

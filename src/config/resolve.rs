@@ -1,0 +1,412 @@
+//! From what was typed to an [`Experiment`]: defaults filled in, every value checked, before anything starts.
+
+use super::error::ConfigError;
+use super::experiment::{
+    ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
+    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, RecordSpec, TrainSpec,
+};
+use super::typed::{
+    Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedModel, TypedRecord, TypedTrain,
+};
+use crate::arm::{ArmName, MAX_ARMS, PerArm};
+
+/// Deepest network accepted: beyond ResNet-1202, the deepest of the original paper.
+const MAX_DEPTH: i64 = 1202;
+/// Widest first stage accepted, widening included: 16 channels times 64.
+const MAX_WIDTH: i64 = 1024;
+/// Sides of images accepted: three stages halve the side twice, and 4 pixels are left to see.
+const SIZES: std::ops::RangeInclusive<i64> = 8..=256;
+/// Grids accepted: below, a map shows nothing; above, it takes longer than the run.
+const GRIDS: std::ops::RangeInclusive<usize> = 5..=201;
+/// Longest run accepted: what a step counter in an `f64` figure still tells apart.
+const MAX_STEPS: u64 = 1_000_000_000_000;
+
+type Resolved<T> = Result<T, ConfigError>;
+
+/// Checks every value of a typed config and fills in what it leaves out.
+///
+/// # Errors
+/// The first value that cannot be run, with its key and what is accepted.
+pub fn resolve(typed: &Typed) -> Resolved<Experiment> {
+    Ok(Experiment {
+        name: name(typed.name.as_deref().unwrap_or("demo"), "name")?,
+        seed: typed.seed.unwrap_or(0),
+        device: device(typed.device.as_deref().unwrap_or("auto"))?,
+        length: length(typed)?,
+        data: data(&typed.data)?,
+        arms: arms(typed)?,
+        checkpoint: checkpoint(&typed.checkpoint)?,
+        record: record(&typed.record)?,
+        map: map(&typed.map)?,
+    })
+}
+
+/// The value if `ok`, else an error that names it.
+fn checked<T: ToString>(
+    key: &str,
+    value: T,
+    ok: impl FnOnce(&T) -> bool,
+    expected: &str,
+) -> Resolved<T> {
+    if ok(&value) { Ok(value) } else { Err(ConfigError::value(key, value, expected)) }
+}
+
+fn name(text: &str, key: &str) -> Resolved<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let ok = !text.is_empty()
+        && text.len() <= 64
+        && text.chars().all(fits)
+        && !text.starts_with(['.', '-']);
+    checked(
+        key,
+        text.to_owned(),
+        |_| ok,
+        "1 to 64 of letters, digits, `-`, `_`, `.`, not starting with `.` or `-`",
+    )
+}
+
+fn device(text: &str) -> Resolved<DeviceChoice> {
+    let unknown = || ConfigError::value("device", text, "auto, cpu, cuda or cuda:N");
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => {
+            let index = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+            index.parse().map(DeviceChoice::Cuda).map_err(|_| unknown())
+        }
+    }
+}
+
+fn length(typed: &Typed) -> Resolved<Length> {
+    match (typed.steps, typed.epochs) {
+        (Some(_), Some(epochs)) => {
+            Err(ConfigError::value("epochs", epochs, "either steps or epochs, not both"))
+        }
+        (None, Some(epochs)) => {
+            let expected = "a number above 0 and at most 1e6";
+            checked("epochs", epochs, |e| *e > 0.0 && *e <= 1e6, expected).map(Length::Epochs)
+        }
+        (steps, None) => {
+            let expected = "a whole number from 1 to 1e12";
+            checked("steps", steps.unwrap_or(600), |s| (1..=MAX_STEPS).contains(s), expected)
+                .map(Length::Steps)
+        }
+    }
+}
+
+fn data(typed: &TypedData) -> Resolved<DataSpec> {
+    let kind = typed.kind.unwrap_or(DataKind::Digits);
+    if kind != DataKind::Digits && typed.dir.is_none() {
+        return Err(ConfigError::value(
+            "data.dir",
+            "(missing)",
+            "the folder that holds the data set's files",
+        ));
+    }
+    // The UCI digits are 8x8; three stages of a ResNet want more.
+    let default_size = (kind == DataKind::Digits).then_some(16);
+    let size = typed.size.or(default_size);
+    if let Some(size) = size {
+        checked("data.size", size, |s| SIZES.contains(s), "a side from 8 to 256 pixels")?;
+    }
+    if let Some(limit) = typed.limit {
+        checked("data.limit", limit, |l| *l >= 2, "at least 2 training images")?;
+    }
+    Ok(DataSpec {
+        kind,
+        dir: typed.dir.clone(),
+        size,
+        limit: typed.limit,
+        augment: typed.augment.unwrap_or(false),
+    })
+}
+
+fn arms(typed: &Typed) -> Resolved<PerArm<ArmSpec>> {
+    let twins = [("skip", true), ("noskip", false)].map(|(name, skip)| TypedArm {
+        name: Some(name.to_owned()),
+        skip: Some(skip),
+        ..TypedArm::default()
+    });
+    let given = if typed.arm.is_empty() { &twins[..] } else { &typed.arm };
+    checked("[[arm]] count", given.len(), |n| *n <= MAX_ARMS, &format!("1 to {MAX_ARMS} arms"))?;
+    let mut arms: Vec<ArmSpec> = Vec::new();
+    for (index, arm) in given.iter().enumerate() {
+        let Some(text) = arm.name.as_deref() else {
+            return Err(ConfigError::value(
+                format!("arm {}.name", index + 1),
+                "(missing)",
+                "a name for the arm",
+            ));
+        };
+        let text = name(text, &format!("arm {}.name", index + 1))?;
+        if arms.iter().any(|other| other.name.as_str() == text) {
+            return Err(ConfigError::value(
+                format!("arm {}.name", index + 1),
+                text,
+                "a name that no other arm has",
+            ));
+        }
+        let own_model = arm.model();
+        let own_train = arm.train();
+        let label = |section: &str| format!("{section} (arm {text})");
+        arms.push(ArmSpec {
+            name: ArmName::new(&text),
+            skip: arm.skip.unwrap_or(true),
+            model: model(&own_model, &typed.model, &label("model"))?,
+            train: train(&own_train, &typed.train, &label("train"))?,
+        });
+    }
+    Ok(arms.into_iter().collect())
+}
+
+fn model(own: &TypedModel, shared: &TypedModel, section: &str) -> Resolved<ModelSpec> {
+    let key = |k: &str| format!("{section}.{k}");
+    let depth = own.depth.or(shared.depth).unwrap_or(56);
+    let ok = (8..=MAX_DEPTH).contains(&depth) && (depth - 2) % 6 == 0;
+    checked(&key("depth"), depth, |_| ok, "6n+2 from 8 to 1202, as in 8, 14, 20, 32, 44, 56, 110")?;
+    let width = own.width.or(shared.width).unwrap_or(8);
+    let widen = own.widen.or(shared.widen).unwrap_or(1);
+    let fits = width >= 1 && widen >= 1 && width.checked_mul(widen).is_some_and(|w| w <= MAX_WIDTH);
+    checked(
+        &key("width x widen"),
+        format!("{width} x {widen}"),
+        |_| fits,
+        "1 to 1024 channels in the first stage",
+    )?;
+    Ok(ModelSpec {
+        family: own.family.or(shared.family).unwrap_or(Family::Resnet),
+        depth,
+        width,
+        widen,
+        init: own.init.or(shared.init).unwrap_or(Init::KaimingNormal),
+    })
+}
+
+fn train(own: &TypedTrain, shared: &TypedTrain, section: &str) -> Resolved<TrainSpec> {
+    let key = |k: &str| format!("{section}.{k}");
+    let optimizer = own.optimizer.or(shared.optimizer).unwrap_or(OptimizerKind::Sgd);
+    let sgd = optimizer == OptimizerKind::Sgd;
+    let lr = own.lr.or(shared.lr).unwrap_or(if sgd { 0.1 } else { 1e-3 });
+    let momentum = own.momentum.or(shared.momentum).unwrap_or(0.9);
+    let nesterov = own.nesterov.or(shared.nesterov).unwrap_or(sgd);
+    let weight_decay = own.weight_decay.or(shared.weight_decay).unwrap_or(5e-4);
+    let batch = own.batch.or(shared.batch).unwrap_or(64);
+    let lr_decay_at =
+        own.lr_decay_at.clone().or_else(|| shared.lr_decay_at.clone()).unwrap_or_default();
+    let lr_decay = own.lr_decay.or(shared.lr_decay).unwrap_or(0.1);
+    let clip = own.clip.or(shared.clip).unwrap_or(0.0);
+    checked(&key("lr"), lr, |v| v.is_finite() && *v > 0.0, "a number above 0")?;
+    checked(&key("momentum"), momentum, |v| (0.0..1.0).contains(v), "a number from 0 to below 1")?;
+    checked(
+        &key("weight_decay"),
+        weight_decay,
+        |v| v.is_finite() && *v >= 0.0,
+        "a number from 0 up",
+    )?;
+    checked(&key("batch"), batch, |v| *v >= 2, "at least 2 images: batch norm needs them")?;
+    checked(&key("lr_decay"), lr_decay, |v| v.is_finite() && *v > 0.0, "a number above 0")?;
+    checked(
+        &key("clip"),
+        clip,
+        |v| v.is_finite() && *v >= 0.0,
+        "a gradient norm above 0, or 0 for no clipping",
+    )?;
+    let rising = lr_decay_at.windows(2).all(|w| w[0] < w[1])
+        && lr_decay_at.iter().all(|e| e.is_finite() && *e > 0.0);
+    checked(&key("lr_decay_at"), format!("{lr_decay_at:?}"), |_| rising, "rising epochs above 0")?;
+    if nesterov && !sgd {
+        return Err(ConfigError::value(key("nesterov"), true, "false unless the optimizer is sgd"));
+    }
+    if nesterov && momentum == 0.0 {
+        return Err(ConfigError::value(key("nesterov"), true, "false while momentum is 0"));
+    }
+    Ok(TrainSpec {
+        optimizer,
+        lr,
+        momentum,
+        nesterov,
+        weight_decay,
+        batch,
+        lr_decay_at,
+        lr_decay,
+        clip: (clip > 0.0).then_some(clip),
+    })
+}
+
+fn checkpoint(typed: &TypedCheckpoint) -> Resolved<CheckpointSpec> {
+    let minutes = typed.minutes.unwrap_or(0.0);
+    checked(
+        "checkpoint.minutes",
+        minutes,
+        |m| (0.0..1e6).contains(m),
+        "minutes from 0 up; 0 for none by time",
+    )?;
+    Ok(CheckpointSpec { every: typed.every.unwrap_or(0), minutes, keep: typed.keep.unwrap_or(3) })
+}
+
+fn record(typed: &TypedRecord) -> Resolved<RecordSpec> {
+    let every = checked("record.every", typed.every.unwrap_or(1), |n| *n >= 1, "at least 1 step")?;
+    let layers_every = typed.layers_every.unwrap_or(1);
+    checked("record.layers_every", layers_every, |n| *n >= 1, "at least 1 step")?;
+    Ok(RecordSpec { every, layers_every })
+}
+
+fn map(typed: &TypedMap) -> Resolved<MapSpec> {
+    let odd = |n: &usize| GRIDS.contains(n) && n % 2 == 1;
+    let grid = checked(
+        "map.grid",
+        typed.grid.unwrap_or(17),
+        odd,
+        "an odd number of points from 5 to 201",
+    )?;
+    let wide = |r: &f64| *r > 0.0 && *r <= 1e3;
+    let range = checked(
+        "map.range",
+        typed.range.unwrap_or(1.0),
+        wide,
+        "a number above 0 and at most 1000",
+    )?;
+    let images =
+        checked("map.images", typed.images.unwrap_or(128), |n| *n >= 1, "at least 1 image")?;
+    let share = |b: &f64| *b > 0.0 && *b <= 1.0;
+    let budget = checked(
+        "map.budget",
+        typed.budget.unwrap_or(0.25),
+        share,
+        "a share above 0 and at most 1",
+    )?;
+    if let Some(plane) = &typed.plane {
+        checked("map.plane", plane.clone(), |p| p == "random", "random")?;
+    }
+    if let Some(precision) = &typed.precision {
+        checked("map.precision", precision.clone(), |p| p == "f32", "f32")?;
+    }
+    Ok(MapSpec {
+        every: typed.every.unwrap_or(100),
+        grid,
+        range,
+        images,
+        norm: typed.norm.unwrap_or(DirectionNorm::Filter),
+        ignore: typed.ignore.unwrap_or(IgnoreParams::Biasbn),
+        budget,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let typed: Typed = toml::from_str(text).unwrap();
+        resolve(&typed).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_typed_is_the_default_run() {
+        let e = resolve(&Typed::default()).unwrap();
+        assert_eq!(e.length, Length::Steps(600));
+        assert_eq!(e.data.kind, DataKind::Digits);
+        assert_eq!(e.data.size, Some(16));
+        let arms: Vec<(&str, bool)> = e.arms.values().map(|a| (a.name.as_str(), a.skip)).collect();
+        assert_eq!(arms, [("skip", true), ("noskip", false)]);
+        for arm in e.arms.values() {
+            assert_eq!((arm.model.depth, arm.model.width), (56, 8));
+            assert_eq!((arm.train.lr, arm.train.momentum, arm.train.batch), (0.1, 0.9, 64));
+            assert_eq!(arm.train.weight_decay, 5e-4);
+            assert!(arm.train.nesterov);
+        }
+    }
+
+    #[test]
+    fn every_refusal_names_key_value_and_what_is_accepted() {
+        let cases = [
+            ("name = '../x'", "name = ../x: expected 1 to 64"),
+            ("device = 'tpu'", "device = tpu: expected auto, cpu, cuda or cuda:N"),
+            ("device = 'cuda:x'", "device = cuda:x: expected auto"),
+            ("steps = 0", "steps = 0: expected a whole number from 1"),
+            ("steps = 5\nepochs = 1.0", "epochs = 1: expected either steps or epochs"),
+            ("epochs = -1.0", "epochs = -1: expected a number above 0"),
+            ("epochs = nan", "epochs = NaN: expected a number above 0"),
+            ("[data]\nkind = 'cifar10'", "data.dir = (missing): expected the folder"),
+            ("[data]\nsize = 3", "data.size = 3: expected a side from 8"),
+            ("[data]\nlimit = 1", "data.limit = 1: expected at least 2"),
+            ("[model]\ndepth = 57", "model (arm skip).depth = 57: expected 6n+2"),
+            ("[model]\ndepth = -4", "model (arm skip).depth = -4: expected 6n+2"),
+            ("[model]\nwidth = 0", "model (arm skip).width x widen = 0 x 1: expected 1 to 1024"),
+            ("[model]\nwidth = 9223372036854775807\nwiden = 2", "expected 1 to 1024 channels"),
+            ("[train]\nlr = 0.0", "train (arm skip).lr = 0: expected a number above 0"),
+            ("[train]\nlr = inf", "train (arm skip).lr = inf"),
+            ("[train]\nmomentum = 1.0", "train (arm skip).momentum = 1: expected"),
+            ("[train]\nweight_decay = -0.1", "weight_decay = -0.1: expected"),
+            ("[train]\nbatch = 1", "batch = 1: expected at least 2"),
+            ("[train]\nlr_decay = 0.0", "lr_decay = 0: expected"),
+            ("[train]\nclip = -1.0", "clip = -1: expected"),
+            ("[train]\nlr_decay_at = [3.0, 2.0]", "lr_decay_at = [3.0, 2.0]: expected rising"),
+            (
+                "[train]\noptimizer = 'adam'\nnesterov = true",
+                "nesterov = true: expected false unless",
+            ),
+            ("[train]\nmomentum = 0.0", "nesterov = true: expected false while momentum is 0"),
+            ("[checkpoint]\nminutes = -1.0", "checkpoint.minutes = -1: expected"),
+            ("[record]\nevery = 0", "record.every = 0: expected at least 1"),
+            ("[record]\nlayers_every = 0", "record.layers_every = 0: expected at least 1"),
+            ("[map]\ngrid = 10", "map.grid = 10: expected an odd number"),
+            ("[map]\nrange = 0.0", "map.range = 0: expected"),
+            ("[map]\nimages = 0", "map.images = 0: expected"),
+            ("[map]\nbudget = 1.5", "map.budget = 1.5: expected"),
+            ("[map]\nplane = 'pca'", "map.plane = pca: expected random"),
+            ("[map]\nprecision = 'f16'", "map.precision = f16: expected f32"),
+            ("[[arm]]\nskip = true", "arm 1.name = (missing): expected a name"),
+            (
+                "[[arm]]\nname = 'a'\n[[arm]]\nname = 'a'",
+                "arm 2.name = a: expected a name that no other",
+            ),
+            ("[[arm]]\nname = 'a/b'", "arm 1.name = a/b: expected"),
+            ("[[arm]]\nname = 'deep'\ndepth = 7", "model (arm deep).depth = 7: expected"),
+        ];
+        for (text, wanted) in cases {
+            let said = refusal(text);
+            assert!(said.contains(wanted), "{text:?} said {said:?}, wanted {wanted:?}");
+            assert!(!said.contains('\n'), "{said:?} is more than one line");
+        }
+        let nine: String = (0..9).map(|i| format!("[[arm]]\nname = 'a{i}'\n")).collect();
+        assert!(refusal(&nine).contains("[[arm]] count = 9: expected 1 to 8"));
+    }
+
+    #[test]
+    fn an_arm_differs_only_where_it_says() {
+        let text = "[train]\nlr = 0.2\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\nskip = false\nlr = 0.01\ndepth = 8";
+        let e = resolve(&toml::from_str(text).unwrap()).unwrap();
+        let [a, b] = [0, 1].map(|i| e.arms.values().nth(i).unwrap());
+        assert_eq!((a.skip, a.train.lr, a.model.depth), (true, 0.2, 56));
+        assert_eq!((b.skip, b.train.lr, b.model.depth), (false, 0.01, 8));
+    }
+
+    proptest! {
+        /// What `run.toml` holds resolves to the same experiment.
+        #[test]
+        fn a_resolved_experiment_survives_its_own_file(
+            seed in 0..=i64::MAX as u64, n in 1i64..20, width in 1i64..64, lr in 1e-6..10f64, wd in 0.0..1f64,
+            batch in 2usize..9000, steps in 1..MAX_STEPS, clip in 0.0..5f64, grid in 2usize..100, adam in any::<bool>(),
+        ) {
+            let typed = Typed {
+                seed: Some(seed),
+                steps: Some(steps),
+                model: TypedModel { depth: Some(6 * n + 2), width: Some(width), ..Default::default() },
+                train: TypedTrain {
+                    lr: Some(lr), weight_decay: Some(wd), batch: Some(batch), clip: Some(clip),
+                    optimizer: adam.then_some(OptimizerKind::Adamw), ..Default::default()
+                },
+                map: TypedMap { grid: Some(2 * grid + 1), ..Default::default() },
+                ..Default::default()
+            };
+            let once = resolve(&typed).unwrap();
+            let text = toml::to_string(&once.to_typed()).unwrap();
+            let again = resolve(&toml::from_str(&text).unwrap()).unwrap();
+            prop_assert_eq!(once, again);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Where a config comes from: a file, a built-in, and `--set` over it.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::error::ConfigError;
+use super::experiment::Experiment;
+use super::resolve::resolve;
+use super::typed::Typed;
+
+/// The config that runs when none is named.
+pub const DEFAULT_CONFIG: &str = "demo";
+
+/// Configs that are part of the program, so that it runs from any folder.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("demo", include_str!("../../configs/demo.toml")),
+    ("cifar10-mini", include_str!("../../configs/cifar10-mini.toml")),
+];
+
+/// One value laid over a config: from `--set` or from a flag of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// Dotted key, `train.lr` or `arm.NAME.lr`.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// What to call it in an error.
+    pub origin: String,
+}
+
+impl Override {
+    /// Reads `KEY=VALUE`; a value that is not TOML is taken as text.
+    ///
+    /// # Errors
+    /// Without `=` or without a key.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let not = || ConfigError::NotAnOverride { text: text.to_owned() };
+        let (key, value) = text.split_once('=').ok_or_else(not)?;
+        let (key, value) = (key.trim(), value.trim());
+        if key.is_empty() || key.split('.').any(str::is_empty) {
+            return Err(not());
+        }
+        let parsed =
+            toml::from_str::<Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
+        let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+        Ok(Self { key: key.to_owned(), value, origin: format!("--set {text}") })
+    }
+
+    /// A flag's value, laid over `key`.
+    pub fn flag(flag: &str, key: &str, value: impl Into<Value>) -> Self {
+        Self { key: key.to_owned(), value: value.into(), origin: flag.to_owned() }
+    }
+}
+
+/// Reads the config `name_or_path`, lays `overrides` over it and checks the whole.
+///
+/// # Errors
+/// A file that is not there, not TOML, holds an unknown key or a value that cannot be run.
+pub fn load(name_or_path: &str, overrides: &[Override]) -> Result<Experiment, ConfigError> {
+    let (origin, text) = read(name_or_path)?;
+    let mut table: Table = toml::from_str(&text).map_err(|e| ConfigError::Syntax {
+        origin: origin.clone(),
+        message: one_line(e.message()),
+    })?;
+    // The file alone first, so that an error in it is told as the file's.
+    typed(&table, &origin)?;
+    for over in overrides {
+        lay(&mut table, over)?;
+        typed(&table, &over.origin)?;
+    }
+    resolve(&typed(&table, &origin)?)
+}
+
+/// The text of a config and what to call it: a path that exists, else configs/NAME.toml here, else a built-in.
+fn read(name_or_path: &str) -> Result<(String, String), ConfigError> {
+    let path = Path::new(name_or_path);
+    let beside = Path::new("configs").join(format!("{name_or_path}.toml"));
+    let is_name = !name_or_path.contains(['/', '\\']) && path.extension().is_none();
+    for candidate in [Some(path), is_name.then_some(beside.as_path())].into_iter().flatten() {
+        if candidate.is_file() || (!is_name && candidate == path) {
+            let text = std::fs::read_to_string(candidate)
+                .map_err(|source| ConfigError::Unreadable { path: candidate.to_owned(), source })?;
+            return Ok((candidate.display().to_string(), text));
+        }
+    }
+    let built_in = BUILT_IN.iter().find(|(name, _)| *name == name_or_path);
+    built_in.map(|(name, text)| (format!("built-in config {name}"), (*text).to_owned())).ok_or_else(
+        || ConfigError::Unknown {
+            name: name_or_path.to_owned(),
+            known: BUILT_IN.map(|(name, _)| name).join(", "),
+        },
+    )
+}
+
+/// The table as a typed config; an error names the key with its section.
+fn typed(table: &Table, origin: &str) -> Result<Typed, ConfigError> {
+    let value = Value::Table(table.clone());
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = e.path().to_string();
+        let key = if path == "." { "top level".to_owned() } else { path };
+        ConfigError::Key {
+            origin: origin.to_owned(),
+            key,
+            message: one_line(&e.into_inner().to_string()),
+        }
+    })
+}
+
+/// Writes one override into the table, making sections as needed.
+fn lay(table: &mut Table, over: &Override) -> Result<(), ConfigError> {
+    let mut parts: Vec<&str> = over.key.split('.').collect();
+    let mut at = table;
+    if let ["arm", name, _] = parts[..] {
+        at = arm_table(at, name, &over.key)?;
+        parts.drain(..2);
+    }
+    // The two lengths exclude each other: a later one replaces the earlier.
+    match parts[..] {
+        ["steps"] => drop(at.remove("epochs")),
+        ["epochs"] => drop(at.remove("steps")),
+        _ => {}
+    }
+    // `split` gives at least one part.
+    let (last, sections) = parts.split_last().unwrap_or((&"", &[]));
+    for section in sections {
+        let entry = at.entry(*section).or_insert_with(|| Value::Table(Table::new()));
+        at = entry.as_table_mut().ok_or_else(|| ConfigError::Key {
+            origin: over.origin.clone(),
+            key: over.key.clone(),
+            message: format!("`{section}` is not a section; arms are set as arm.NAME.KEY"),
+        })?;
+    }
+    at.insert((*last).to_owned(), over.value.clone());
+    Ok(())
+}
+
+/// The table of the arm `name`. A config without arms gets the default twins, so that they can be changed.
+fn arm_table<'a>(
+    table: &'a mut Table,
+    name: &str,
+    key: &str,
+) -> Result<&'a mut Table, ConfigError> {
+    let twins = || {
+        let twin = |name: &str, skip: bool| {
+            let pairs =
+                [("name".to_owned(), Value::from(name)), ("skip".to_owned(), Value::from(skip))];
+            Value::Table(pairs.into_iter().collect())
+        };
+        Value::Array(vec![twin("skip", true), twin("noskip", false)])
+    };
+    let arms = table
+        .entry("arm")
+        .or_insert_with(twins)
+        .as_array_mut()
+        .map(Vec::as_mut_slice)
+        .unwrap_or_default();
+    let named = |arm: &Value| arm.get("name").and_then(Value::as_str).map(str::to_owned);
+    let known = arms.iter().filter_map(named).collect::<Vec<_>>().join(", ");
+    let no_such = || ConfigError::NoSuchArm { key: key.to_owned(), name: name.to_owned(), known };
+    let found = arms.iter_mut().find(|arm| named(arm).as_deref() == Some(name));
+    found.and_then(Value::as_table_mut).ok_or_else(no_such)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(sets: &[&str]) -> Result<Experiment, ConfigError> {
+        let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+        load(DEFAULT_CONFIG, &overrides)
+    }
+
+    #[test]
+    fn every_built_in_config_parses() {
+        for (name, text) in BUILT_IN {
+            let table: Table = toml::from_str(text).unwrap();
+            typed(&table, name).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_default_config_is_what_nothing_typed_gives() {
+        assert_eq!(with(&[]).unwrap(), resolve(&Typed::default()).unwrap());
+    }
+
+    #[test]
+    fn overrides_reach_sections_and_arms() {
+        let e = with(&["train.lr=0.05", "arm.noskip.lr=0.01", "data.augment=true", "name=mine"])
+            .unwrap();
+        let lrs: Vec<f64> = e.arms.values().map(|a| a.train.lr).collect();
+        assert_eq!(lrs, [0.05, 0.01]);
+        assert!(e.data.augment);
+        assert_eq!(e.name, "mine");
+        assert_eq!(with(&["epochs=2.0"]).unwrap().length, super::super::Length::Epochs(2.0));
+    }
+
+    #[test]
+    fn refused_overrides_say_why_on_one_line() {
+        let cases = [
+            (
+                "train.lrr=1",
+                "--set train.lrr=1: train.lrr: unknown field `lrr`, expected one of `optimizer`",
+            ),
+            (
+                "train.lr=fast",
+                "--set train.lr=fast: train.lr: invalid type: string \"fast\", expected f64",
+            ),
+            (
+                "train.optimizer=sdg",
+                "unknown variant `sdg`, expected one of `sgd`, `adam`, `adamw`",
+            ),
+            ("steps=-5", "--set steps=-5: steps: invalid value: integer `-5`"),
+            ("model.family=alexnet", "unknown variant `alexnet`, expected `resnet`"),
+            ("arm.third.lr=1", "no arm is named `third`; the arms are skip, noskip"),
+            ("train.lr.x=1", "`lr` is not a section"),
+            ("colour=blue", "unknown field `colour`, expected one of `name`, `seed`"),
+        ];
+        for (set, wanted) in cases {
+            let said = with(&[set]).unwrap_err().to_string();
+            assert!(said.contains(wanted), "{set}: said {said:?}, wanted {wanted:?}");
+            assert!(!said.contains('\n'));
+        }
+        for not in ["train.lr", "=1", ".lr=1", "train.=1"] {
+            assert!(
+                matches!(Override::parse(not), Err(ConfigError::NotAnOverride { .. })),
+                "{not}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_there_or_not_toml_are_told() {
+        let said = load("no-such-config", &[]).unwrap_err().to_string();
+        assert!(
+            said.contains("config `no-such-config`") && said.contains("built in: demo"),
+            "{said}"
+        );
+        let said = load("some/where.toml", &[]).unwrap_err().to_string();
+        assert!(said.contains("config some/where.toml:"), "{said}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("broken.toml");
+        std::fs::write(&path, "steps = = 3").unwrap();
+        let said = load(path.to_str().unwrap(), &[]).unwrap_err().to_string();
+        assert!(said.contains("broken.toml: not valid TOML") && !said.contains('\n'), "{said}");
+    }
+}
