@@ -6,4 +6,5 @@ pub mod arm;
 pub mod config;
 pub mod geometry;
 pub mod link;
+pub mod model;
 pub mod telemetry;

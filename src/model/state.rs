@@ -1,0 +1,224 @@
+//! State dicts as safetensors, by PyTorch's names: what `load_state_dict(strict=True)` of the same network accepts, and
+//! what PyTorch saves.
+
+use std::borrow::Cow;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
+use tch::{Device, TchError, Tensor};
+
+use super::network::Weights;
+use super::plan::Plan;
+
+/// Why a state dict could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Not safetensors, or cut short.
+    #[error("not a whole safetensors file: {0}")]
+    Format(#[from] SafeTensorError),
+    /// A tensor that the network needs is not there.
+    #[error("tensor `{0}` is missing")]
+    Missing(String),
+    /// A tensor that the network does not have.
+    #[error("tensor `{0}` belongs to another network")]
+    Unexpected(String),
+    /// A tensor of another shape or type.
+    #[error("tensor `{name}` is {found}; expected {wanted}")]
+    Mismatch {
+        /// Its name.
+        name: String,
+        /// What is in the file.
+        found: String,
+        /// What the network has.
+        wanted: String,
+    },
+    /// torch failed.
+    #[error("torch: {0}")]
+    Torch(#[from] TchError),
+}
+
+/// One tensor's bytes, little-endian as safetensors wants them.
+struct Entry {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl safetensors::View for &Entry {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn floats(name: String, shape: Vec<usize>, tensor: &Tensor) -> Result<Entry, TchError> {
+    let values: Vec<f32> =
+        tensor.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?.try_into()?;
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Ok(Entry { name, dtype: Dtype::F32, shape, bytes })
+}
+
+/// The state dict of `weights` as a safetensors file in memory.
+///
+/// # Errors
+/// When torch or the format fails.
+pub fn state_bytes(plan: &Plan, weights: &Weights) -> Result<Vec<u8>, StateError> {
+    let mut entries = Vec::new();
+    for p in &plan.params {
+        let shape = p.shape.iter().map(|n| n.unsigned_abs() as usize).collect();
+        entries.push(floats(p.name.clone(), shape, &plan.unpack(&weights.theta, p)?)?);
+    }
+    for n in &plan.norms {
+        for (part, base) in [("running_mean", 0), ("running_var", plan.statistics())] {
+            let values = weights.running.f_narrow(0, base + n.offset, n.channels)?;
+            entries.push(floats(format!("{}.{part}", n.name), vec![n.channels as usize], &values)?);
+        }
+        entries.push(Entry {
+            name: format!("{}.num_batches_tracked", n.name),
+            dtype: Dtype::I64,
+            shape: Vec::new(),
+            bytes: weights.batches.to_le_bytes().to_vec(),
+        });
+    }
+    let named = entries.iter().map(|e| (e.name.as_str(), e));
+    Ok(safetensors::serialize(named, None)?)
+}
+
+/// Named flat vectors as a safetensors file in memory: optimizer buffers.
+///
+/// # Errors
+/// When torch or the format fails.
+pub fn save_state(vectors: &[(&str, &Tensor)]) -> Result<Vec<u8>, StateError> {
+    let entry = |(name, t): &(&str, &Tensor)| floats((*name).to_owned(), vec![t.numel()], t);
+    let entries = vectors.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(safetensors::serialize(entries.iter().map(|e| (e.name.as_str(), e)), None)?)
+}
+
+/// Reads a state dict for `plan`, strictly: every tensor there, none besides, each of the right shape.
+///
+/// # Errors
+/// Names the first tensor that does not fit.
+pub fn load_state(plan: &Plan, bytes: &[u8], device: Device) -> Result<Weights, StateError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut known = Vec::new();
+    let mut row_major = Vec::with_capacity(plan.scalars().unsigned_abs() as usize);
+    for p in &plan.params {
+        row_major.extend(read_floats(&file, &p.name, &p.shape)?);
+        known.push(p.name.clone());
+    }
+    let mut running = vec![Vec::new(), Vec::new()];
+    let mut batches = 0;
+    for n in &plan.norms {
+        for (values, part) in running.iter_mut().zip(["running_mean", "running_var"]) {
+            let name = format!("{}.{part}", n.name);
+            values.extend(read_floats(&file, &name, &[n.channels])?);
+            known.push(name);
+        }
+        let name = format!("{}.num_batches_tracked", n.name);
+        batches = read_count(&file, &name)?;
+        known.push(name);
+    }
+    if let Some(other) = file.names().into_iter().find(|name| !known.iter().any(|k| k == name)) {
+        return Err(StateError::Unexpected(other.to_owned()));
+    }
+    let theta = plan.pack(&row_major, device)?;
+    let running = Tensor::f_from_slice(&running.concat())?.f_to_device(device)?;
+    Ok(Weights { theta, running, batches })
+}
+
+fn find<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, StateError> {
+    file.tensor(name).map_err(|_| StateError::Missing(name.to_owned()))
+}
+
+fn mismatch(name: &str, found: &TensorView<'_>, wanted: String) -> StateError {
+    let found = format!("{:?} {:?}", found.dtype(), found.shape());
+    StateError::Mismatch { name: name.to_owned(), found, wanted }
+}
+
+fn read_floats(file: &SafeTensors<'_>, name: &str, shape: &[i64]) -> Result<Vec<f32>, StateError> {
+    let found = find(file, name)?;
+    let same = found.shape().iter().map(|n| *n as i64).eq(shape.iter().copied());
+    if found.dtype() != Dtype::F32 || !same {
+        return Err(mismatch(name, &found, format!("F32 {shape:?}")));
+    }
+    Ok(found.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+fn read_count(file: &SafeTensors<'_>, name: &str) -> Result<i64, StateError> {
+    let found = find(file, name)?;
+    match <[u8; 8]>::try_from(found.data()) {
+        Ok(bytes) if found.dtype() == Dtype::I64 => Ok(i64::from_le_bytes(bytes)),
+        _ => Err(mismatch(name, &found, "I64 scalar".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::initial_weights;
+    use super::super::plan::tests::spec;
+    use super::*;
+
+    fn weights(plan: &Plan) -> Weights {
+        let theta = plan.pack(&initial_weights(plan, 2), Device::Cpu).unwrap();
+        Weights { theta, running: plan.fresh_statistics(Device::Cpu).unwrap(), batches: 7 }
+    }
+
+    #[test]
+    fn a_state_dict_comes_back_bit_for_bit() {
+        let plan = Plan::resnet(&spec(8, 4), true, 3, 10);
+        let saved = weights(&plan);
+        let loaded = load_state(&plan, &state_bytes(&plan, &saved).unwrap(), Device::Cpu).unwrap();
+        assert_eq!(loaded.theta, saved.theta);
+        assert_eq!(loaded.running, saved.running);
+        assert_eq!(loaded.batches, 7);
+    }
+
+    #[test]
+    fn another_networks_state_is_refused_by_name() {
+        let skip = Plan::resnet(&spec(8, 4), true, 3, 10);
+        let noskip = Plan::resnet(&spec(8, 4), false, 3, 10);
+        let wider = Plan::resnet(&spec(8, 6), true, 3, 10);
+        let bytes = state_bytes(&skip, &weights(&skip)).unwrap();
+        let said = |plan: &Plan, bytes: &[u8]| {
+            load_state(plan, bytes, Device::Cpu).unwrap_err().to_string()
+        };
+        assert!(
+            said(&noskip, &bytes).contains("shortcut")
+                && said(&noskip, &bytes).contains("another network")
+        );
+        assert!(
+            said(&wider, &bytes)
+                .contains("`conv1.weight` is F32 [4, 3, 3, 3]; expected F32 [6, 3, 3, 3]")
+        );
+        let twin = state_bytes(&noskip, &weights(&noskip)).unwrap();
+        assert!(said(&skip, &twin).contains("tensor `layer2.0.shortcut.0.weight` is missing"));
+        assert!(said(&skip, &bytes[..bytes.len() - 1]).contains("not a whole safetensors file"));
+    }
+
+    proptest! {
+        #[test]
+        fn broken_bytes_are_refused(cut in 0usize..2000, at in 0usize..2000, flip in 1u8..) {
+            let plan = Plan::resnet(&spec(8, 1), false, 1, 2);
+            let mut bytes = state_bytes(&plan, &weights(&plan)).unwrap();
+            bytes.truncate(cut);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= flip;
+            }
+            prop_assert!(load_state(&plan, &bytes, Device::Cpu).is_err());
+        }
+    }
+}
