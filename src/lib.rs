@@ -4,6 +4,7 @@
 
 pub mod arm;
 pub mod config;
+pub mod data;
 pub mod geometry;
 pub mod link;
 pub mod model;
