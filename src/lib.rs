@@ -9,3 +9,4 @@ pub mod geometry;
 pub mod link;
 pub mod model;
 pub mod telemetry;
+pub mod train;

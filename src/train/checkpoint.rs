@@ -1,0 +1,251 @@
+//! Checkpoints on disk: written aside, synced, then renamed, so that a crash leaves the old one or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::worker::ArmCopy;
+use crate::arm::ArmName;
+use crate::data::OrderPosition;
+use crate::model::{Plan, StateError, save_state, state_bytes};
+
+/// Why a checkpoint could not be written. Earlier ones are untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The weights could not be turned into a file.
+    #[error("arm {arm}: {source}")]
+    State {
+        /// Whose.
+        arm: ArmName,
+        /// Why.
+        source: StateError,
+    },
+}
+
+/// One arm's part of a checkpoint.
+pub struct Part<'a> {
+    /// The arm's name, its files' stem.
+    pub name: &'a ArmName,
+    /// Its network.
+    pub plan: &'a Plan,
+    /// Its copy.
+    pub copy: &'a ArmCopy,
+}
+
+/// `state.json`: counters and positions, all that training needs besides tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Steps done.
+    pub step: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// The arms.
+    pub arms: Vec<ArmStateFile>,
+}
+
+/// One arm in `state.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmStateFile {
+    /// Its name.
+    pub name: ArmName,
+    /// Steps of its optimizer.
+    pub optimizer_steps: i64,
+    /// Where its data order stands.
+    pub order: OrderPosition,
+    /// Learning rate before the schedule's factor.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Images a step.
+    pub batch: usize,
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError + '_ {
+    |source| CheckpointError::Io { path: path.to_owned(), source }
+}
+
+/// Name of the folder of `step` in the run folder.
+pub fn folder_name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// Writes the checkpoint of `step` into the run folder `root`, points `latest` to it, then removes all but the newest
+/// `keep` (0: none). Returns its folder. One that is already there is left as it is.
+///
+/// # Errors
+/// When the file system refuses; what was there before stays whole.
+pub fn write(
+    root: &Path,
+    step: u64,
+    seed: u64,
+    parts: &[Part<'_>],
+    keep: usize,
+) -> Result<PathBuf, CheckpointError> {
+    let name = folder_name(step);
+    let place = root.join(&name);
+    if place.is_dir() {
+        return Ok(place);
+    }
+    let aside = root.join(format!(".{name}.partial"));
+    // Of an attempt that did not end.
+    let _ = fs::remove_dir_all(&aside);
+    let written = write_files(&aside, step, seed, parts);
+    if let Err(error) = written {
+        let _ = fs::remove_dir_all(&aside);
+        return Err(error);
+    }
+    fs::rename(&aside, &place).map_err(at(&place))?;
+    sync_folder(root)?;
+    point_latest(root, &name)?;
+    if keep > 0 {
+        prune(root, keep);
+    }
+    Ok(place)
+}
+
+fn write_files(
+    folder: &Path,
+    step: u64,
+    seed: u64,
+    parts: &[Part<'_>],
+) -> Result<(), CheckpointError> {
+    fs::create_dir(folder).map_err(at(folder))?;
+    let mut arms = Vec::new();
+    for Part { name, plan, copy } in parts {
+        let failed = |source| CheckpointError::State { arm: (*name).clone(), source };
+        let weights = state_bytes(plan, &copy.weights).map_err(failed)?;
+        write_synced(&folder.join(format!("{name}.safetensors")), &weights)?;
+        if let Some(training) = &copy.training {
+            let buffers: Vec<_> = training.buffers.iter().map(|(n, t)| (*n, t)).collect();
+            let bytes = save_state(&buffers).map_err(failed)?;
+            write_synced(&folder.join(format!("{name}.optim.safetensors")), &bytes)?;
+            arms.push(ArmStateFile {
+                name: (*name).clone(),
+                optimizer_steps: training.optimizer_steps,
+                order: training.order,
+                lr: training.settings.lr,
+                weight_decay: training.settings.weight_decay,
+                batch: training.settings.batch,
+            });
+        }
+    }
+    let path = folder.join("state.json");
+    let text = serde_json::to_vec_pretty(&StateFile { step, seed, arms })
+        .map_err(|e| CheckpointError::Io { path: path.clone(), source: e.into() })?;
+    write_synced(&path, &text)?;
+    sync_folder(folder)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let mut file = File::create(path).map_err(at(path))?;
+    file.write_all(bytes).map_err(at(path))?;
+    file.sync_all().map_err(at(path))
+}
+
+/// Makes names in a folder last over a power cut.
+fn sync_folder(folder: &Path) -> Result<(), CheckpointError> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(at(folder))
+}
+
+/// Points the link `latest` to `name` in one step.
+fn point_latest(root: &Path, name: &str) -> Result<(), CheckpointError> {
+    let (new, link) = (root.join(".latest.new"), root.join("latest"));
+    let _ = fs::remove_file(&new);
+    std::os::unix::fs::symlink(name, &new).map_err(at(&new))?;
+    fs::rename(&new, &link).map_err(at(&link))
+}
+
+/// Removes whole checkpoints but the newest `keep`; one that cannot be removed stays.
+fn prune(root: &Path, keep: usize) {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let mut steps: Vec<u64> = entries
+        .filter_map(|e| e.file_name().to_str()?.strip_prefix("step-")?.parse().ok())
+        .collect();
+    steps.sort_unstable();
+    let old = steps.len().saturating_sub(keep);
+    for step in &steps[..old] {
+        let _ = fs::remove_dir_all(root.join(folder_name(*step)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::config::{Family, Init, ModelSpec};
+    use crate::model::{Weights, initial_weights, load_state};
+    use crate::train::control::Settings;
+    use crate::train::worker::TrainingState;
+
+    fn plan() -> Plan {
+        let spec = ModelSpec {
+            family: Family::Resnet,
+            depth: 8,
+            width: 2,
+            widen: 1,
+            init: Init::KaimingNormal,
+        };
+        Plan::resnet(&spec, true, 1, 10)
+    }
+
+    fn copy(plan: &Plan) -> ArmCopy {
+        let theta = plan.pack(&initial_weights(plan, 0), Device::Cpu).unwrap();
+        let buffers = vec![("momentum_buffer", theta.copy())];
+        let settings = Settings { lr: 0.1, weight_decay: 5e-4, batch: 64 };
+        let order = OrderPosition { epoch: 3, next: 128 };
+        ArmCopy {
+            weights: Weights {
+                theta,
+                running: plan.fresh_statistics(Device::Cpu).unwrap(),
+                batches: 5,
+            },
+            training: Some(TrainingState { buffers, optimizer_steps: 5, order, settings }),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_whole_is_the_latest_and_old_ones_go() {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
+        let (name, copy) = (ArmName::new("skip"), copy(&plan));
+        let parts = [Part { name: &name, plan: &plan, copy: &copy }];
+        for step in [100, 200, 300] {
+            write(dir.path(), step, 7, &parts, 2).unwrap();
+        }
+        let latest = dir.path().join("latest");
+        assert_eq!(fs::read_link(&latest).unwrap(), Path::new("step-00000300"));
+        let bytes = fs::read(latest.join("skip.safetensors")).unwrap();
+        assert_eq!(load_state(&plan, &bytes, Device::Cpu).unwrap().theta, copy.weights.theta);
+        let state: StateFile =
+            serde_json::from_slice(&fs::read(latest.join("state.json")).unwrap()).unwrap();
+        assert_eq!((state.step, state.seed, state.arms[0].order.next), (300, 7, 128));
+        let mut names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["latest", "step-00000200", "step-00000300"]);
+    }
+
+    #[test]
+    fn a_refused_write_names_the_place_and_leaves_the_old_one() {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
+        let (name, copy) = (ArmName::new("skip"), copy(&plan));
+        let parts = [Part { name: &name, plan: &plan, copy: &copy }];
+        write(dir.path(), 100, 0, &parts, 0).unwrap();
+        // A file where the folder should be: nothing can be written below it.
+        fs::write(dir.path().join(".step-00000200.partial"), b"").unwrap();
+        let said = write(dir.path(), 200, 0, &parts, 0).unwrap_err().to_string();
+        assert!(said.contains(".step-00000200.partial"), "{said}");
+        assert_eq!(fs::read_link(dir.path().join("latest")).unwrap(), Path::new("step-00000100"));
+        assert!(dir.path().join("latest/skip.safetensors").is_file());
+    }
+}

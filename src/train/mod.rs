@@ -1,0 +1,9 @@
+//! Training: one worker thread per arm, in lockstep by step; the optimizer on flat parameters; control; checkpoints.
+
+pub mod checkpoint;
+pub mod control;
+pub mod lockstep;
+pub mod measure;
+pub mod optimizer;
+pub mod schedule;
+pub mod worker;

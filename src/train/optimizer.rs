@@ -1,0 +1,341 @@
+//! SGD, Adam and AdamW on one flat vector, as PyTorch defines them, with the step's inner products.
+//!
+//! The step is written as parts that add up to it: this step's gradient, what momentum kept, this step's decay. With
+//! SGD, g' = g + wd * theta, v = mu * v_before + g', and the step is -lr * g' (no momentum), -lr * v, or with Nesterov
+//! -lr * (g' + mu * v) = -lr * ((1 + mu) * g + (1 + mu) * wd * theta + mu^2 * v_before). With Adam,
+//! m = b1 * m_before + (1 - b1) * g' is split the same way before the division by the root of the second moment; AdamW
+//! takes lr * wd * theta off by itself.
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::config::{OptimizerKind, TrainSpec};
+
+/// Adam's weight of the past second moments (PyTorch's default).
+const BETA2: f64 = 0.999;
+/// Adam's guard against division by zero (PyTorch's default).
+const EPS: f64 = 1e-8;
+
+/// What a step needs to know besides the vectors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSettings {
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// Inner products of one step `delta` with its surroundings, as scalar tensors on the device: nothing waits for them
+/// until they are read together.
+#[derive(Debug)]
+pub struct StepProducts {
+    /// <delta, g>
+    pub delta_g: Tensor,
+    /// <delta, delta>
+    pub delta_delta: Tensor,
+    /// <g part, delta>, this step's gradient
+    pub gradient_delta: Tensor,
+    /// <decay part, delta>, this step's decay
+    pub decay_delta: Tensor,
+}
+
+/// An optimizer's buffers.
+#[derive(Debug)]
+pub struct Optimizer {
+    kind: OptimizerKind,
+    momentum: f64,
+    nesterov: bool,
+    clip: Option<f64>,
+    steps: i64,
+    /// Velocity of SGD, first moment of Adam.
+    first: Tensor,
+    /// Second moment of Adam; empty for SGD.
+    second: Tensor,
+    /// The decayed gradient, then the step: spares an allocation of the parameters' size.
+    delta: Tensor,
+}
+
+impl Optimizer {
+    /// An optimizer with empty buffers for parameters like `theta`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new(spec: &TrainSpec, theta: &Tensor) -> Result<Self, TchError> {
+        let adam = spec.optimizer != OptimizerKind::Sgd;
+        let none = Tensor::f_zeros([0], (Kind::Float, theta.device()))?;
+        Ok(Self {
+            kind: spec.optimizer,
+            momentum: spec.momentum,
+            nesterov: spec.nesterov,
+            clip: spec.clip,
+            steps: 0,
+            first: theta.f_zeros_like()?,
+            second: if adam { theta.f_zeros_like()? } else { none },
+            delta: theta.f_zeros_like()?,
+        })
+    }
+
+    /// Buffers by name, for a checkpoint.
+    pub fn buffers(&self) -> Vec<(&'static str, &Tensor)> {
+        match self.kind {
+            OptimizerKind::Sgd => vec![("momentum_buffer", &self.first)],
+            OptimizerKind::Adam | OptimizerKind::Adamw => {
+                vec![("exp_avg", &self.first), ("exp_avg_sq", &self.second)]
+            }
+        }
+    }
+
+    /// Steps made.
+    pub fn steps(&self) -> i64 {
+        self.steps
+    }
+
+    /// Makes one step on `theta` in place, under `no_grad`. `grad` is the gradient of the data loss alone. With
+    /// `products`, tells the step's inner products.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn step(
+        &mut self,
+        theta: &Tensor,
+        grad: &Tensor,
+        settings: StepSettings,
+        products: bool,
+    ) -> Result<Option<StepProducts>, TchError> {
+        self.steps += 1;
+        let clipped = match self.clip {
+            Some(limit) => Some(clip(grad, limit)?),
+            None => None,
+        };
+        let used = clipped.as_ref().unwrap_or(grad);
+        match self.kind {
+            OptimizerKind::Sgd => self.sgd(theta, grad, used, settings, products),
+            OptimizerKind::Adam | OptimizerKind::Adamw => {
+                self.adam(theta, grad, used, settings, products)
+            }
+        }
+    }
+
+    fn sgd(
+        &mut self,
+        theta: &Tensor,
+        grad: &Tensor,
+        used: &Tensor,
+        StepSettings { lr, weight_decay }: StepSettings,
+        products: bool,
+    ) -> Result<Option<StepProducts>, TchError> {
+        let mu = self.momentum;
+        // g' first, then the step, in the same memory.
+        self.delta.f_copy_(theta)?;
+        let _ = self.delta.f_mul_scalar_(weight_decay)?.f_add_(used)?;
+        let mut part = -lr;
+        if mu > 0.0 {
+            let _ = self.first.f_mul_scalar_(mu)?.f_add_(&self.delta)?;
+            if self.nesterov {
+                // g' + mu * v in one pass: (1 + mu) * lerp(g', v, mu / (1 + mu)).
+                let _ = self.delta.f_lerp_(&self.first, mu / (1.0 + mu))?;
+                part *= 1.0 + mu;
+                let _ = self.delta.f_mul_scalar_(part)?;
+            } else {
+                self.delta.f_copy_(&self.first)?;
+                let _ = self.delta.f_mul_scalar_(part)?;
+            }
+        } else {
+            let _ = self.delta.f_mul_scalar_(part)?;
+        }
+        let told = products.then(|| {
+            Ok::<_, TchError>(StepProducts {
+                delta_g: self.delta.f_dot(grad)?,
+                delta_delta: self.delta.f_dot(&self.delta)?,
+                gradient_delta: self.delta.f_dot(used)?.f_mul_scalar(part)?,
+                decay_delta: self.delta.f_dot(theta)?.f_mul_scalar(part * weight_decay)?,
+            })
+        });
+        let told = told.transpose()?;
+        let _ = theta.shallow_clone().f_add_(&self.delta)?;
+        Ok(told)
+    }
+
+    fn adam(
+        &mut self,
+        theta: &Tensor,
+        grad: &Tensor,
+        used: &Tensor,
+        StepSettings { lr, weight_decay }: StepSettings,
+        products: bool,
+    ) -> Result<Option<StepProducts>, TchError> {
+        let coupled = self.kind == OptimizerKind::Adam;
+        let beta1 = self.momentum;
+        self.delta.f_copy_(used)?;
+        if coupled && weight_decay != 0.0 {
+            let _ = self.delta.f_add_(&theta.f_mul_scalar(weight_decay)?)?;
+        }
+        let _ = self.first.f_lerp_(&self.delta, 1.0 - beta1)?;
+        let _ = self.second.f_mul_scalar_(BETA2)?;
+        let _ = self.second.f_add_(&self.delta.f_square()?.f_mul_scalar_(1.0 - BETA2)?)?;
+        let t = self.steps as i32;
+        let (correct1, correct2) = (1.0 - beta1.powi(t), 1.0 - BETA2.powi(t));
+        let root = self.second.f_sqrt()?.f_div_scalar_(correct2.sqrt())?.f_add_scalar_(EPS)?;
+        // Each part of the first moment is divided alike.
+        let scale = root.f_reciprocal()?.f_mul_scalar_(-lr / correct1)?;
+        self.delta.f_copy_(&self.first)?;
+        let _ = self.delta.f_mul_(&scale)?;
+        if !coupled {
+            let _ = self.delta.f_add_(&theta.f_mul_scalar(-lr * weight_decay)?)?;
+        }
+        let told = products.then(|| {
+            let gradient = used.f_mul(&scale)?.f_mul_scalar_(1.0 - beta1)?;
+            let decay = if coupled {
+                theta.f_mul(&scale)?.f_mul_scalar_((1.0 - beta1) * weight_decay)?
+            } else {
+                theta.f_mul_scalar(-lr * weight_decay)?
+            };
+            Ok::<_, TchError>(StepProducts {
+                delta_g: self.delta.f_dot(grad)?,
+                delta_delta: self.delta.f_dot(&self.delta)?,
+                gradient_delta: self.delta.f_dot(&gradient)?,
+                decay_delta: self.delta.f_dot(&decay)?,
+            })
+        });
+        let told = told.transpose()?;
+        let _ = theta.shallow_clone().f_add_(&self.delta)?;
+        Ok(told)
+    }
+}
+
+/// The gradient scaled down to the norm `limit` if it is longer (PyTorch's `clip_grad_norm_`).
+fn clip(grad: &Tensor, limit: f64) -> Result<Tensor, TchError> {
+    let factor = grad.f_norm()?.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar_(limit)?;
+    grad.f_mul(&factor.f_clamp_max(1.0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Typed, resolve};
+    use crate::geometry::angle::{isocurve_angle_deg, share_along_step};
+
+    fn spec(text: &str) -> TrainSpec {
+        let typed: Typed = toml::from_str(&format!("[train]\n{text}")).unwrap();
+        resolve(&typed).unwrap().arms.into_iter().next().unwrap().train
+    }
+
+    /// Steps on L = (x^2 + 4 y^2) / 2 from (1, 1); the places after each step.
+    fn path(text: &str, settings: StepSettings, steps: usize) -> Vec<[f64; 2]> {
+        let theta = Tensor::from_slice(&[1.0f32, 1.0]);
+        let curvature = Tensor::from_slice(&[1.0f32, 4.0]);
+        let mut optimizer = Optimizer::new(&spec(text), &theta).unwrap();
+        (0..steps)
+            .map(|_| {
+                let grad = &theta * &curvature;
+                optimizer.step(&theta, &grad, settings, false).unwrap();
+                [0, 1].map(|i| theta.double_value(&[i]))
+            })
+            .collect()
+    }
+
+    fn close(found: &[[f64; 2]], wanted: &[[f64; 2]]) {
+        for (f, w) in found.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((f - w).abs() < 1e-6, "{found:?}, wanted {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn plain_gradient_descent_by_hand() {
+        let settings = StepSettings { lr: 0.1, weight_decay: 0.5 };
+        // g' = (1, 4) + 0.5 (1, 1); then (0.85, 2.2) + ... at (0.85, 0.55).
+        close(
+            &path("momentum = 0.0\nnesterov = false", settings, 2),
+            &[[0.85, 0.55], [0.7225, 0.3025]],
+        );
+    }
+
+    #[test]
+    fn momentum_by_hand() {
+        let settings = StepSettings { lr: 0.1, weight_decay: 0.0 };
+        // v1 = (1, 4); at (0.9, 0.6) g = (0.9, 2.4), v2 = 0.5 v1 + g = (1.4, 4.4).
+        close(&path("momentum = 0.5\nnesterov = false", settings, 2), &[[0.9, 0.6], [0.76, 0.16]]);
+        // Nesterov: g + 0.5 v1 = (1.5, 6); at (0.85, 0.4) g = (0.85, 1.6), v2 = (1.35, 3.6), g + 0.5 v2 = (1.525, 3.4).
+        close(&path("momentum = 0.5", settings, 2), &[[0.85, 0.4], [0.6975, 0.06]]);
+    }
+
+    #[test]
+    fn adams_first_step_is_the_rate_in_every_coordinate() {
+        for kind in ["adam", "adamw"] {
+            let settings = StepSettings { lr: 0.01, weight_decay: 0.0 };
+            close(&path(&format!("optimizer = '{kind}'"), settings, 1), &[[0.99, 0.99]]);
+        }
+        // AdamW takes lr * wd * theta off besides.
+        let settings = StepSettings { lr: 0.01, weight_decay: 0.5 };
+        close(&path("optimizer = 'adamw'", settings, 1), &[[0.985, 0.985]]);
+    }
+
+    /// Against torch.optim of PyTorch 2.11 (SGD, Adam, AdamW; 5 steps, lr 0.1, weight decay 0.05) on the same bowl.
+    #[test]
+    fn five_steps_are_pytorchs() {
+        let settings = StepSettings { lr: 0.1, weight_decay: 0.05 };
+        for (text, wanted) in REFERENCE {
+            let last = path(text, settings, 5)[4];
+            close(&[last], &[wanted]);
+        }
+    }
+
+    #[test]
+    fn clipping_shortens_the_gradient_but_not_what_the_angle_sees() {
+        let theta = Tensor::from_slice(&[0.0f32, 0.0]);
+        let grad = Tensor::from_slice(&[30.0f32, 40.0]);
+        let mut optimizer =
+            Optimizer::new(&spec("momentum = 0.0\nnesterov = false\nclip = 5.0"), &theta).unwrap();
+        let settings = StepSettings { lr: 1.0, weight_decay: 0.0 };
+        let told = optimizer.step(&theta, &grad, settings, true).unwrap().unwrap();
+        close(&[[0, 1].map(|i| theta.double_value(&[i]))], &[[-3.0, -4.0]]);
+        assert!((f64::try_from(told.delta_g).unwrap() + 250.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_parts_add_up_to_the_step_and_pure_decay_is_all_decay() {
+        let texts = [
+            "momentum = 0.9",
+            "nesterov = false",
+            "momentum = 0.0\nnesterov = false",
+            "optimizer = 'adam'",
+            "optimizer = 'adamw'",
+        ];
+        for text in texts {
+            let theta = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
+            let mut optimizer = Optimizer::new(&spec(text), &theta).unwrap();
+            let settings = StepSettings { lr: 0.01, weight_decay: 0.1 };
+            // From the first step there is no momentum yet: gradient and decay are all of it.
+            let grad = Tensor::from_slice(&[0.3f32, 0.1, -0.4]);
+            let first = optimizer.step(&theta, &grad, settings, true).unwrap().unwrap();
+            let figures = [first.gradient_delta, first.decay_delta, first.delta_delta]
+                .map(|t| f64::try_from(t).unwrap());
+            assert!(
+                (figures[0] + figures[1] - figures[2]).abs() < 1e-5 * figures[2],
+                "{text}: {figures:?}"
+            );
+            let later = optimizer.step(&theta, &grad, settings, true).unwrap().unwrap();
+            let squared: f64 = later.delta_delta.try_into().unwrap();
+            let share = share_along_step(later.decay_delta.try_into().unwrap(), squared.sqrt());
+            assert!(share.is_finite() && share.abs() < 1.0, "{text}: {share}");
+        }
+        let theta = Tensor::from_slice(&[1.0f32, -2.0]);
+        let nothing = theta.zeros_like();
+        let mut optimizer = Optimizer::new(&spec("momentum = 0.9"), &theta).unwrap();
+        let settings = StepSettings { lr: 0.1, weight_decay: 0.1 };
+        let told = optimizer.step(&theta, &nothing, settings, true).unwrap().unwrap();
+        let squared: f64 = told.delta_delta.try_into().unwrap();
+        assert!(
+            (share_along_step(told.decay_delta.try_into().unwrap(), squared.sqrt()) - 1.0).abs()
+                < 1e-6
+        );
+        assert!(isocurve_angle_deg(told.delta_g.try_into().unwrap(), squared.sqrt(), 0.0).is_nan());
+    }
+
+    const REFERENCE: [(&str, [f64; 2]); 5] = [
+        ("momentum = 0.9", [-0.1348576, -0.1559969]),
+        ("nesterov = false", [-0.0669614, -0.7217184]),
+        ("momentum = 0.0\nnesterov = false", [0.5742687, 0.0745735]),
+        ("optimizer = 'adam'", [0.5079637, 0.5079637]),
+        ("optimizer = 'adamw'", [0.4887300, 0.4887300]),
+    ];
+}

@@ -1,0 +1,339 @@
+//! One arm's training, step by step. Knows nothing of who listens.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SendError, SyncSender};
+use std::time::Instant;
+
+use tch::{Device, TchError, Tensor};
+
+use super::control::Settings;
+use super::lockstep::Place;
+use super::measure::{Gauges, StepFigures};
+use super::optimizer::{Optimizer, StepSettings};
+use super::schedule::lr_factor;
+use crate::arm::{ArmId, PerArm};
+use crate::config::{ArmSpec, RecordSpec};
+use crate::data::{Augment, BatchOrder, OrderPosition, Split};
+use crate::model::{Network, Plan, Probes, Weights};
+use crate::telemetry::event::{Alert, BlocksSample, Event, Level, StepSample};
+use crate::telemetry::snapshot::ArmState;
+
+/// Recorded steps between two residual decompositions. Probing every block costs a fifth of a step; this keeps it
+/// at 2 %.
+pub const BLOCKS_EVERY: u64 = 10;
+
+/// What all arms do next, decided at the gate.
+#[derive(Clone, Debug)]
+pub struct Directive {
+    /// The step to make, from 1; none: the run is over.
+    pub step: Option<u64>,
+    /// What to train with.
+    pub settings: Arc<PerArm<Settings>>,
+    /// Hand out the weights for a map, as they are before the step.
+    pub map: bool,
+    /// Hand out everything for a checkpoint, as it is before the step.
+    pub checkpoint: bool,
+}
+
+/// What a worker tells.
+#[derive(Debug)]
+pub enum Report {
+    /// An event.
+    Event(Event),
+    /// The worker's own state changed.
+    State {
+        /// Which arm.
+        arm: ArmId,
+        /// Its state.
+        state: ArmState,
+    },
+    /// The arm as it is after `step` steps.
+    Copy {
+        /// Which arm.
+        arm: ArmId,
+        /// Steps done.
+        step: u64,
+        /// What it is for.
+        purpose: Purpose,
+        /// The copy.
+        copy: ArmCopy,
+    },
+    /// The worker has ended; nothing of this arm will follow.
+    Ended {
+        /// Which arm.
+        arm: ArmId,
+    },
+}
+
+/// What a copy of an arm is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The test set.
+    Evaluate,
+    /// A map of the loss.
+    Map,
+    /// A checkpoint.
+    Checkpoint,
+}
+
+/// An arm at one moment, on the CPU for a checkpoint, else on the arm's device.
+#[derive(Debug)]
+pub struct ArmCopy {
+    /// Parameters and running statistics.
+    pub weights: Weights,
+    /// What training needs to go on; for checkpoints only.
+    pub training: Option<TrainingState>,
+}
+
+/// What training needs to go on from a checkpoint, besides the weights.
+#[derive(Debug)]
+pub struct TrainingState {
+    /// The optimizer's buffers by name.
+    pub buffers: Vec<(&'static str, Tensor)>,
+    /// The optimizer's step count.
+    pub optimizer_steps: i64,
+    /// Where the data order stands.
+    pub order: OrderPosition,
+    /// Settings in force.
+    pub settings: Settings,
+}
+
+/// Why a worker could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// torch failed: out of memory, most often.
+    #[error("torch: {}", first_line(.0))]
+    Torch(#[from] TchError),
+    /// Nobody takes reports any more.
+    #[error("the engine is gone")]
+    Gone,
+}
+
+impl From<SendError<Report>> for WorkerError {
+    fn from(_: SendError<Report>) -> Self {
+        Self::Gone
+    }
+}
+
+/// torch's messages carry a C++ stack; the first line says what is wrong.
+fn first_line(error: &TchError) -> String {
+    let text = match error {
+        TchError::Torch(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// What a worker is made of.
+pub struct Worker {
+    /// Its position.
+    pub id: ArmId,
+    /// What it trains.
+    pub spec: ArmSpec,
+    /// The network's plan.
+    pub plan: Arc<Plan>,
+    /// Initial weights in PyTorch's order.
+    pub initial: Vec<f32>,
+    /// Training images, on the arm's device.
+    pub train: Split,
+    /// Seed of the data order and of augmentation.
+    pub seed: u64,
+    /// Whether images are augmented.
+    pub augment: bool,
+    /// Where the network lives.
+    pub device: Device,
+    /// Threads for torch's operators.
+    pub threads: usize,
+    /// What is recorded how often.
+    pub record: RecordSpec,
+    /// Steps of the whole run: the last one is recorded whatever `record` says.
+    pub steps: u64,
+    /// The run's start.
+    pub start: Instant,
+    /// A failure to act out, for tests of what follows one.
+    pub fault: Option<Fault>,
+}
+
+/// A failure to act out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Panic before this step.
+    PanicAt(u64),
+}
+
+/// One arm in training.
+struct Trainee {
+    worker: Worker,
+    net: Network,
+    optimizer: Optimizer,
+    order: BatchOrder,
+    probes: Probes,
+    out: SyncSender<Report>,
+}
+
+impl Worker {
+    /// Trains until the gate says that the run is over, or the loss is no number any more.
+    ///
+    /// # Errors
+    /// When torch fails or nobody listens.
+    pub fn run(self, place: &Place<Directive>, out: SyncSender<Report>) -> Result<(), WorkerError> {
+        tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1));
+        let net = Network::new(Arc::clone(&self.plan), &self.initial, self.device)?;
+        let optimizer = Optimizer::new(&self.spec.train, net.theta())?;
+        let order = BatchOrder::new(self.seed, self.train.len());
+        let mut trainee =
+            Trainee { worker: self, net, optimizer, order, probes: Probes::default(), out };
+        trainee.train(place)
+    }
+}
+
+impl Trainee {
+    fn train(&mut self, place: &Place<Directive>) -> Result<(), WorkerError> {
+        self.tell_state(ArmState::Training)?;
+        let (mut done, mut evaluated) = (0, 0);
+        loop {
+            let directive = place.meet();
+            let settings = directive.settings[self.worker.id];
+            if directive.map {
+                self.hand_out(Purpose::Map, done, &settings)?;
+            }
+            if directive.checkpoint {
+                self.hand_out(Purpose::Checkpoint, done, &settings)?;
+            }
+            let Some(step) = directive.step else { break };
+            let (loss, epoch_ended) = self.step(step, &settings)?;
+            done = step;
+            if !loss.is_finite() {
+                return self.diverged(step, loss);
+            }
+            if epoch_ended {
+                self.hand_out(Purpose::Evaluate, done, &settings)?;
+                evaluated = done;
+            }
+            if done == self.worker.steps && evaluated != done {
+                self.hand_out(Purpose::Evaluate, done, &settings)?;
+            }
+        }
+        self.tell_state(ArmState::Finished)
+    }
+
+    /// Makes one step; the batch's loss and whether a pass over the data ended with it.
+    fn step(&mut self, step: u64, settings: &Settings) -> Result<(f64, bool), WorkerError> {
+        let Worker { ref spec, ref record, ref start, .. } = self.worker;
+        if self.worker.fault == Some(Fault::PanicAt(step)) {
+            panic!("acted out for a test at step {step}");
+        }
+        let begun = Instant::now();
+        let first_or_last = step == 1 || step == self.worker.steps;
+        let recorded = first_or_last || step.is_multiple_of(record.every);
+        let with_layers = recorded && (first_or_last || step.is_multiple_of(record.layers_every));
+        let with_blocks =
+            with_layers && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
+
+        let picked = self.order.next_batch(settings.batch);
+        let augment =
+            self.worker.augment.then_some(Augment { seed: self.worker.seed, epoch: picked.epoch });
+        let batch = self.worker.train.batch(&picked.indices, augment)?;
+        let rate = StepSettings {
+            lr: settings.lr * lr_factor(&spec.train, picked.epoch as f64),
+            weight_decay: settings.weight_decay,
+        };
+
+        self.net.zero_grad()?;
+        let logits = self.net.forward(&batch.images, with_blocks.then_some(&mut self.probes))?;
+        let none = None::<&Tensor>;
+        let loss =
+            logits.f_cross_entropy_loss(&batch.labels, none, tch::Reduction::Mean, -100, 0.0)?;
+        loss.f_backward()?;
+
+        let _no_grad = tch::no_grad_guard();
+        let gauges = match recorded {
+            true => {
+                Some(Gauges::before_step(&self.net, &loss, &logits, &batch.labels, with_layers)?)
+            }
+            false => None,
+        };
+        let products = self.optimizer.step(self.net.theta(), self.net.grad(), rate, recorded)?;
+        let figures = match (gauges, products) {
+            (Some(gauges), Some(products)) => gauges.read(products)?,
+            // Even an unrecorded step is watched for divergence.
+            _ => return Ok((loss.f_double_value(&[])?, picked.epoch_ended)),
+        };
+        let (name, t) = (spec.name.clone(), start.elapsed().as_secs_f64());
+        if with_blocks {
+            let blocks = self.probes.read(self.net.plan())?;
+            self.tell(Event::Blocks(BlocksSample { arm: name.clone(), step, t, blocks }))?;
+        }
+        let StepFigures { loss, acc, grad_norm, update_ratio, angle, share, layers } = figures;
+        self.tell(Event::Step(StepSample {
+            arm: name,
+            step,
+            t,
+            epoch: picked.epochs_done,
+            loss,
+            acc,
+            lr: rate.lr,
+            weight_decay: rate.weight_decay,
+            batch: picked.indices.len(),
+            grad_norm,
+            layer_grad_norms: layers,
+            update_ratio,
+            angle,
+            step_share: share,
+            ms: begun.elapsed().as_secs_f64() * 1e3,
+        }))?;
+        Ok((loss, picked.epoch_ended))
+    }
+
+    fn diverged(&self, step: u64, loss: f64) -> Result<(), WorkerError> {
+        let name = &self.worker.spec.name;
+        self.tell(Event::Alert(Alert {
+            arm: Some(name.clone()),
+            step,
+            t: self.worker.start.elapsed().as_secs_f64(),
+            kind: "diverged".to_owned(),
+            level: Level::Error,
+            text: format!("{name} diverged: its loss at step {step} is {loss}; it makes no more steps, the others go on"),
+        }))?;
+        self.tell_state(ArmState::Diverged { step })
+    }
+
+    fn hand_out(
+        &self,
+        purpose: Purpose,
+        step: u64,
+        settings: &Settings,
+    ) -> Result<(), WorkerError> {
+        let _no_grad = tch::no_grad_guard();
+        let checkpoint = purpose == Purpose::Checkpoint;
+        let device = if checkpoint { Device::Cpu } else { self.worker.device };
+        let weights = self.net.weights(device)?;
+        let copy = |(name, t): (&'static str, &Tensor)| {
+            Ok((name, t.f_to_device_(Device::Cpu, tch::Kind::Float, false, true)?))
+        };
+        let training = match checkpoint {
+            false => None,
+            true => Some(TrainingState {
+                buffers: self
+                    .optimizer
+                    .buffers()
+                    .into_iter()
+                    .map(copy)
+                    .collect::<Result<_, TchError>>()?,
+                optimizer_steps: self.optimizer.steps(),
+                order: self.order.position(),
+                settings: *settings,
+            }),
+        };
+        let copy = ArmCopy { weights, training };
+        Ok(self.out.send(Report::Copy { arm: self.worker.id, step, purpose, copy })?)
+    }
+
+    fn tell(&self, event: Event) -> Result<(), WorkerError> {
+        Ok(self.out.send(Report::Event(event))?)
+    }
+
+    fn tell_state(&self, state: ArmState) -> Result<(), WorkerError> {
+        Ok(self.out.send(Report::State { arm: self.worker.id, state })?)
+    }
+}
