@@ -6,6 +6,7 @@ pub mod arm;
 pub mod config;
 pub mod data;
 pub mod geometry;
+pub mod landscape;
 pub mod link;
 pub mod model;
 pub mod telemetry;

@@ -1,0 +1,177 @@
+//! Random directions scaled to the weights, by the rules of the reference code (method.md 1 to 4).
+
+use rand_distr::{Distribution, StandardNormal};
+use tch::{Device, TchError, Tensor};
+
+use crate::config::{DirectionNorm, IgnoreParams};
+use crate::model::{ParamPlan, Plan, Weights, named_rng};
+
+/// Keeps the division by a filter's norm defined (the reference code's constant).
+const TINY: f64 = 1e-10;
+
+/// Which of the two directions of a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Along x.
+    X,
+    /// Along y.
+    Y,
+}
+
+/// How directions are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DirectionSpec {
+    /// Seed; the same for all maps of a run, so that they can be compared.
+    pub seed: u64,
+    /// Scaling.
+    pub norm: DirectionNorm,
+    /// What stays where it is.
+    pub ignore: IgnoreParams,
+}
+
+/// A direction around `weights`, flat in the layout of the parameters, on their device. Arms that share a parameter
+/// draw the same numbers for it.
+///
+/// # Errors
+/// When the device fails.
+pub fn draw(
+    plan: &Plan,
+    weights: &Weights,
+    spec: DirectionSpec,
+    axis: Axis,
+) -> Result<Tensor, TchError> {
+    let purpose = match axis {
+        Axis::X => "direction x",
+        Axis::Y => "direction y",
+    };
+    let mut row_major = Vec::with_capacity(plan.scalars().unsigned_abs() as usize);
+    for param in &plan.params {
+        let unpacked = plan.unpack(&weights.theta, param)?.f_view([-1])?;
+        let w: Vec<f32> = unpacked.try_into()?;
+        let rng = named_rng(spec.seed, purpose, &param.name);
+        let drawn: Vec<f32> = StandardNormal.sample_iter(rng).take(w.len()).collect();
+        row_major.extend(scale(param, &w, drawn, spec));
+    }
+    plan.pack(&row_major, weights.theta.device())
+}
+
+/// The numbers `d` drawn for one parameter, scaled to its weights `w`.
+fn scale(param: &ParamPlan, w: &[f32], d: Vec<f32>, spec: DirectionSpec) -> Vec<f32> {
+    if param.shape.len() <= 1 {
+        return match spec.ignore {
+            IgnoreParams::Biasbn => vec![0.0; w.len()],
+            // The reference code moves one-dimensional parameters along themselves.
+            IgnoreParams::None => w.to_vec(),
+        };
+    }
+    match spec.norm {
+        DirectionNorm::Filter => {
+            let filter = w.len() / param.shape[0].unsigned_abs() as usize;
+            d.chunks(filter).zip(w.chunks(filter)).flat_map(|(d, w)| to_norm_of(d, w)).collect()
+        }
+        DirectionNorm::Layer => to_norm_of(&d, w),
+        DirectionNorm::Weight => d.iter().zip(w).map(|(d, w)| d * w).collect(),
+        DirectionNorm::None => d,
+    }
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// `d` times |w| / (|d| + 1e-10).
+fn to_norm_of(d: &[f32], w: &[f32]) -> Vec<f32> {
+    let factor = norm(w) / (norm(d) + TINY);
+    d.iter().map(|v| (f64::from(*v) * factor) as f32).collect()
+}
+
+/// Cosine of two flat vectors; NaN if one is zero.
+///
+/// # Errors
+/// When the device fails.
+pub fn cosine(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
+    let scalars = Tensor::f_stack(&[a.f_dot(b)?, a.f_norm()?, b.f_norm()?], 0)?;
+    let figures: Vec<f32> = scalars.f_to_device(Device::Cpu)?.try_into()?;
+    Ok(f64::from(figures[0]) / (f64::from(figures[1]) * f64::from(figures[2])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Family, Init, ModelSpec};
+    use crate::model::initial_weights;
+
+    fn setting(skip: bool) -> (Plan, Weights) {
+        let spec = ModelSpec {
+            family: Family::Resnet,
+            depth: 14,
+            width: 4,
+            widen: 1,
+            init: Init::KaimingNormal,
+        };
+        let plan = Plan::resnet(&spec, skip, 3, 10);
+        let theta = plan.pack(&initial_weights(&plan, 0), Device::Cpu).unwrap();
+        let running = plan.fresh_statistics(Device::Cpu).unwrap();
+        (plan, Weights { theta, running, batches: 0 })
+    }
+
+    const SPEC: DirectionSpec =
+        DirectionSpec { seed: 1, norm: DirectionNorm::Filter, ignore: IgnoreParams::Biasbn };
+
+    fn values(plan: &Plan, flat: &Tensor, name: &str) -> (Vec<f32>, usize) {
+        let param = plan.params.iter().find(|p| p.name == name).unwrap();
+        let values = plan.unpack(flat, param).unwrap().view([-1]).try_into().unwrap();
+        (values, param.shape[0] as usize)
+    }
+
+    #[test]
+    fn every_filter_has_the_norm_of_its_weights() {
+        let (plan, weights) = setting(true);
+        let d = draw(&plan, &weights, SPEC, Axis::X).unwrap();
+        for name in
+            ["conv1.weight", "layer2.0.shortcut.0.weight", "layer3.1.conv2.weight", "linear.weight"]
+        {
+            let ((d, filters), (w, _)) =
+                (values(&plan, &d, name), values(&plan, &weights.theta, name));
+            let size = w.len() / filters;
+            for (d, w) in d.chunks(size).zip(w.chunks(size)) {
+                assert!((norm(d) / norm(w) - 1.0).abs() < 1e-5, "{name}");
+            }
+        }
+        for name in ["bn1.weight", "bn1.bias", "linear.bias"] {
+            assert!(values(&plan, &d, name).0.iter().all(|v| *v == 0.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn scaling_by_hand() {
+        let param = ParamPlan {
+            name: String::new(),
+            shape: vec![2, 1, 1, 2],
+            offset: 0,
+            kind: crate::model::ParamKind::Conv,
+        };
+        let (w, d) = ([3.0f32, 4.0, 0.0, 0.0], vec![0.0f32, 2.0, 1.0, 1.0]);
+        let scaled = |norm| scale(&param, &w, d.clone(), DirectionSpec { norm, ..SPEC });
+        assert_eq!(scaled(DirectionNorm::Filter), [0.0, 5.0, 0.0, 0.0]);
+        let layer = 5.0 / 6f32.sqrt();
+        let wanted = [0.0, 2.0 * layer, layer, layer];
+        assert!(scaled(DirectionNorm::Layer).iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert_eq!(scaled(DirectionNorm::Weight), [0.0, 8.0, 0.0, 0.0]);
+        assert_eq!(scaled(DirectionNorm::None), d);
+    }
+
+    #[test]
+    fn twins_draw_the_same_numbers_and_the_axes_differ() {
+        let ((a, wa), (b, wb)) = (setting(true), setting(false));
+        let spec = DirectionSpec { norm: DirectionNorm::None, ..SPEC };
+        let (da, db) =
+            (draw(&a, &wa, spec, Axis::X).unwrap(), draw(&b, &wb, spec, Axis::X).unwrap());
+        let name = "layer2.0.conv2.weight";
+        assert_eq!(values(&a, &da, name), values(&b, &db, name));
+        let dy = draw(&a, &wa, spec, Axis::Y).unwrap();
+        // Two normal draws in some ten thousand dimensions.
+        assert!(cosine(&da, &dy).unwrap().abs() < 0.05);
+        assert!((cosine(&da, &da).unwrap() - 1.0).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,6 @@
+//! The loss around a network's weights: directions, planes, points, nested grids, surface files.
+
+pub mod direction;
+pub mod grid;
+pub mod plane;
+pub mod surface;
