@@ -5,9 +5,11 @@
 pub mod arm;
 pub mod config;
 pub mod data;
+pub mod engine;
 pub mod geometry;
 pub mod landscape;
 pub mod link;
 pub mod model;
+pub mod record;
 pub mod telemetry;
 pub mod train;

@@ -29,19 +29,20 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
 }
 
-/// The engine's end.
+/// The engine's end: what goes out.
 #[derive(Debug)]
-pub struct Server {
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    commands: mpsc::Receiver<Command>,
-}
+pub struct Publisher(watch::Sender<Arc<Snapshot>>);
+
+/// The engine's end: what comes in.
+#[derive(Debug)]
+pub struct Commands(mpsc::Receiver<Command>);
 
 /// Both ends of a link whose viewers first see `initial`.
-pub fn pair(initial: Snapshot) -> (Server, Client) {
+pub fn pair(initial: Snapshot) -> (Publisher, Commands, Client) {
     let (snapshot_tx, snapshot_rx) = watch::channel(Arc::new(initial));
     let (command_tx, command_rx) = mpsc::channel(WAITING_COMMANDS);
-    let server = Server { snapshots: snapshot_tx, commands: command_rx };
-    (server, Client { snapshots: snapshot_rx, commands: command_tx })
+    let client = Client { snapshots: snapshot_rx, commands: command_tx };
+    (Publisher(snapshot_tx), Commands(command_rx), client)
 }
 
 impl Client {
@@ -69,15 +70,22 @@ impl Client {
     }
 }
 
-impl Server {
-    /// Shows viewers a new snapshot; costs nothing when nobody looks.
+impl Publisher {
+    /// Shows viewers a new snapshot.
     pub fn publish(&self, snapshot: Snapshot) {
-        self.snapshots.send_replace(Arc::new(snapshot));
+        self.0.send_replace(Arc::new(snapshot));
     }
 
+    /// Whether anybody looks; a snapshot need not be made for nobody.
+    pub fn has_viewers(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+}
+
+impl Commands {
     /// The next command that waits, if any.
-    pub fn next_command(&mut self) -> Option<Command> {
-        self.commands.try_recv().ok()
+    pub fn take(&mut self) -> Option<Command> {
+        self.0.try_recv().ok()
     }
 }
 
@@ -87,14 +95,14 @@ mod tests {
 
     #[test]
     fn commands_are_bounded_and_a_dead_engine_is_told() {
-        let (mut server, client) = pair(Snapshot::default());
+        let (_publisher, mut commands, client) = pair(Snapshot::default());
         for _ in 0..WAITING_COMMANDS {
             client.send(Command::MapNow).unwrap();
         }
         assert_eq!(client.send(Command::MapNow), Err(SendError::Busy));
-        assert_eq!(server.next_command(), Some(Command::MapNow));
+        assert_eq!(commands.take(), Some(Command::MapNow));
         client.send(Command::Stop).unwrap();
-        drop(server);
+        drop(commands);
         assert_eq!(client.send(Command::Stop), Err(SendError::Gone));
     }
 }

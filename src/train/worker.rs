@@ -1,7 +1,6 @@
 //! One arm's training, step by step. Knows nothing of who listens.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SendError, SyncSender};
 use std::time::Instant;
 
 use tch::{Device, TchError, Tensor};
@@ -25,8 +24,10 @@ pub const BLOCKS_EVERY: u64 = 10;
 /// What all arms do next, decided at the gate.
 #[derive(Clone, Debug)]
 pub struct Directive {
-    /// The step to make, from 1; none: the run is over.
+    /// The step to make, from 1; none: the run is over, or held.
     pub step: Option<u64>,
+    /// Make no step and come back to the gate.
+    pub hold: bool,
     /// What to train with.
     pub settings: Arc<PerArm<Settings>>,
     /// Hand out the weights for a map, as they are before the step.
@@ -109,11 +110,8 @@ pub enum WorkerError {
     Gone,
 }
 
-impl From<SendError<Report>> for WorkerError {
-    fn from(_: SendError<Report>) -> Self {
-        Self::Gone
-    }
-}
+/// Takes a worker's reports; refuses them once nobody listens.
+pub type Outlet = Box<dyn Fn(Report) -> Result<(), WorkerError> + Send>;
 
 /// torch's messages carry a C++ stack; the first line says what is wrong.
 fn first_line(error: &TchError) -> String {
@@ -168,7 +166,7 @@ struct Trainee {
     optimizer: Optimizer,
     order: BatchOrder,
     probes: Probes,
-    out: SyncSender<Report>,
+    out: Outlet,
 }
 
 impl Worker {
@@ -176,7 +174,7 @@ impl Worker {
     ///
     /// # Errors
     /// When torch fails or nobody listens.
-    pub fn run(self, place: &Place<Directive>, out: SyncSender<Report>) -> Result<(), WorkerError> {
+    pub fn run(self, place: &Place<Directive>, out: Outlet) -> Result<(), WorkerError> {
         tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1));
         let net = Network::new(Arc::clone(&self.plan), &self.initial, self.device)?;
         let optimizer = Optimizer::new(&self.spec.train, net.theta())?;
@@ -199,6 +197,9 @@ impl Trainee {
             }
             if directive.checkpoint {
                 self.hand_out(Purpose::Checkpoint, done, &settings)?;
+            }
+            if directive.hold {
+                continue;
             }
             let Some(step) = directive.step else { break };
             let (loss, epoch_ended) = self.step(step, &settings)?;
@@ -326,14 +327,14 @@ impl Trainee {
             }),
         };
         let copy = ArmCopy { weights, training };
-        Ok(self.out.send(Report::Copy { arm: self.worker.id, step, purpose, copy })?)
+        (self.out)(Report::Copy { arm: self.worker.id, step, purpose, copy })
     }
 
     fn tell(&self, event: Event) -> Result<(), WorkerError> {
-        Ok(self.out.send(Report::Event(event))?)
+        (self.out)(Report::Event(event))
     }
 
     fn tell_state(&self, state: ArmState) -> Result<(), WorkerError> {
-        Ok(self.out.send(Report::State { arm: self.worker.id, state })?)
+        (self.out)(Report::State { arm: self.worker.id, state })
     }
 }

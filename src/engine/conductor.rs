@@ -1,0 +1,264 @@
+//! Decides at the gate, before every step, what all arms do next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::message::Message;
+use crate::arm::{ArmName, PerArm};
+use crate::config::{ArmSpec, CheckpointSpec};
+use crate::link::Commands;
+use crate::telemetry::command::{Change, Command};
+use crate::telemetry::event::{ControlChange, Event};
+use crate::telemetry::snapshot::Phase;
+use crate::train::control::{Changed, Settings};
+use crate::train::worker::Directive;
+
+/// How often a paused run looks for commands.
+const PAUSE_POLL: Duration = Duration::from_millis(20);
+
+/// The run's one authority on steps and settings.
+pub struct Conductor {
+    /// Requests of viewers.
+    pub commands: Commands,
+    /// What the arms were configured with.
+    pub specs: PerArm<ArmSpec>,
+    /// What they train with now.
+    pub settings: Arc<PerArm<Settings>>,
+    /// Training images: a batch cannot be larger.
+    pub train_images: usize,
+    /// Steps made.
+    pub done: u64,
+    /// Steps to make.
+    pub steps: u64,
+    /// Steps between maps; 0: on request.
+    pub map_every: u64,
+    /// When checkpoints are due.
+    pub checkpoint: CheckpointSpec,
+    /// When the last one was due.
+    pub last_checkpoint: Instant,
+    /// Set once somebody has stopped the run.
+    pub stopped: Arc<AtomicBool>,
+    /// Where control events go.
+    pub out: SyncSender<Message>,
+    /// The run's start.
+    pub start: Instant,
+    /// Held by the user.
+    pub paused: bool,
+}
+
+/// What commands asked for since the last step.
+#[derive(Default)]
+struct Asked {
+    map: bool,
+    checkpoint: bool,
+}
+
+impl Conductor {
+    /// The next directive; waits while the run is paused.
+    pub fn decide(&mut self) -> Directive {
+        let mut asked = Asked::default();
+        loop {
+            while let Some(command) = self.commands.take() {
+                self.obey(command, &mut asked);
+            }
+            let wanted = asked.map || asked.checkpoint;
+            if !self.paused || self.stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            if wanted {
+                // Handing out weights needs no step: meet again at once, still paused.
+                return self.directive(None, &asked);
+            }
+            thread::sleep(PAUSE_POLL);
+        }
+        let stopped = self.stopped.load(Ordering::Relaxed);
+        if stopped || self.done >= self.steps {
+            asked.checkpoint = self.done > 0;
+            asked.map |= !stopped && self.map_every > 0;
+            return self.directive(Some(None), &asked);
+        }
+        asked.map |= self.map_is_due();
+        asked.checkpoint |= self.checkpoint_is_due();
+        self.done += 1;
+        self.directive(Some(Some(self.done)), &asked)
+    }
+
+    fn directive(&self, next: Option<Option<u64>>, asked: &Asked) -> Directive {
+        let (step, hold) = match next {
+            Some(step) => (step, false),
+            None => (None, true),
+        };
+        let settings = Arc::clone(&self.settings);
+        Directive { step, hold, settings, map: asked.map, checkpoint: asked.checkpoint }
+    }
+
+    /// A first map as soon as there has been a step, then every `map_every` steps.
+    fn map_is_due(&self) -> bool {
+        self.map_every > 0
+            && self.done > 0
+            && (self.done == 1 || self.done.is_multiple_of(self.map_every))
+    }
+
+    fn checkpoint_is_due(&mut self) -> bool {
+        let CheckpointSpec { every, minutes, .. } = self.checkpoint;
+        let by_step = every > 0 && self.done > 0 && self.done.is_multiple_of(every);
+        let by_time =
+            minutes > 0.0 && self.last_checkpoint.elapsed().as_secs_f64() >= minutes * 60.0;
+        if by_step || by_time {
+            self.last_checkpoint = Instant::now();
+        }
+        by_step || by_time
+    }
+
+    fn obey(&mut self, command: Command, asked: &mut Asked) {
+        match command {
+            Command::TogglePause => {
+                self.paused = !self.paused;
+                let (from, to) = if self.paused { (0.0, 1.0) } else { (1.0, 0.0) };
+                self.tell(None, &Changed { key: "paused", from, to });
+                self.send(Message::Phase(if self.paused {
+                    Phase::Paused
+                } else {
+                    Phase::Training
+                }));
+            }
+            Command::Change { arm, change } => self.change(arm.as_ref(), change),
+            Command::MapNow => asked.map = true,
+            Command::Checkpoint => asked.checkpoint = true,
+            Command::Stop => self.stopped.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Changes one arm's settings or all arms'; told as one event where it was the same change for all.
+    fn change(&mut self, arm: Option<&ArmName>, change: Change) {
+        let mut settings = PerArm::clone(&self.settings);
+        let mut changed: Vec<(ArmName, Changed)> = Vec::new();
+        for (id, spec) in self.specs.iter() {
+            if arm.is_none_or(|name| *name == spec.name)
+                && let Some(done) = settings[id].apply(change, &spec.train, self.train_images)
+            {
+                changed.push((spec.name.clone(), done));
+            }
+        }
+        self.settings = Arc::new(settings);
+        match &changed[..] {
+            [(_, first), ..]
+                if changed.len() == self.specs.len() && changed.iter().all(|(_, c)| c == first) =>
+            {
+                self.tell(None, first);
+            }
+            _ => changed.iter().for_each(|(name, c)| self.tell(Some(name), c)),
+        }
+    }
+
+    fn tell(&self, arm: Option<&ArmName>, changed: &Changed) {
+        self.send(Message::Event(Event::Control(ControlChange {
+            arm: arm.cloned(),
+            step: self.done + 1,
+            t: self.start.elapsed().as_secs_f64(),
+            key: changed.key.to_owned(),
+            from: changed.from,
+            to: changed.to,
+        })));
+    }
+
+    fn send(&self, message: Message) {
+        // Nobody listens only once the run is over.
+        let _ = self.out.send(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+    use crate::config::{Typed, resolve};
+    use crate::link::{Client, pair};
+    use crate::telemetry::snapshot::Snapshot;
+
+    fn conductor(steps: u64, map_every: u64) -> (Conductor, Client, Receiver<Message>) {
+        let experiment = resolve(&Typed::default()).unwrap();
+        let (_publisher, commands, client) = pair(Snapshot::default());
+        let (out, messages) = sync_channel(64);
+        let settings = experiment.arms.map(|_, a| Settings::of(&a.train, 1437));
+        let conductor = Conductor {
+            commands,
+            specs: experiment.arms,
+            settings: Arc::new(settings),
+            train_images: 1437,
+            done: 0,
+            steps,
+            map_every,
+            checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0 },
+            last_checkpoint: Instant::now(),
+            stopped: Arc::default(),
+            out,
+            start: Instant::now(),
+            paused: false,
+        };
+        (conductor, client, messages)
+    }
+
+    #[test]
+    fn steps_maps_and_checkpoints_come_when_due() {
+        let (mut c, _client, _messages) = conductor(5, 4);
+        let told: Vec<(Option<u64>, bool, bool)> =
+            (0..6).map(|_| c.decide()).map(|d| (d.step, d.map, d.checkpoint)).collect();
+        let wanted = [
+            (Some(1), false, false),
+            (Some(2), true, false), // the first map, after the first step
+            (Some(3), false, false),
+            (Some(4), false, true),
+            (Some(5), true, false),
+            (None, true, true), // the end: a last map and a checkpoint
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_change_for_all_is_one_event_and_holds_from_the_next_step() {
+        let (mut c, client, messages) = conductor(10, 0);
+        c.decide();
+        client.send(Command::Change { arm: None, change: Change::ScaleLr(0.5) }).unwrap();
+        client
+            .send(Command::Change {
+                arm: Some(ArmName::new("noskip")),
+                change: Change::ToggleWeightDecay,
+            })
+            .unwrap();
+        let d = c.decide();
+        let lrs: Vec<f64> = d.settings.values().map(|s| s.lr).collect();
+        let decays: Vec<f64> = d.settings.values().map(|s| s.weight_decay).collect();
+        assert_eq!((lrs, decays), (vec![0.05, 0.05], vec![5e-4, 0.0]));
+        let events: Vec<ControlChange> = messages
+            .try_iter()
+            .filter_map(|m| match m {
+                Message::Event(Event::Control(c)) => Some(c),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(events.len(), 2);
+        assert_eq!(
+            (events[0].arm.as_ref(), events[0].step, events[0].key.as_str()),
+            (None, 2, "lr")
+        );
+        assert_eq!(events[1].arm.as_ref().map(ArmName::as_str), Some("noskip"));
+    }
+
+    #[test]
+    fn a_paused_run_still_hands_out_weights_and_can_be_stopped() {
+        let (mut c, client, _messages) = conductor(10, 5);
+        c.decide();
+        client.send(Command::TogglePause).unwrap();
+        client.send(Command::MapNow).unwrap();
+        let d = c.decide();
+        assert!(d.hold && d.map && d.step.is_none());
+        client.send(Command::Stop).unwrap();
+        let d = c.decide();
+        assert!(!d.hold && d.step.is_none() && d.checkpoint && !d.map);
+    }
+}

@@ -1,0 +1,46 @@
+//! The thread `eval`: the test set under copies of the arms' weights, while the arms go on.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+
+use super::mailbox::Mailbox;
+use super::message::Message;
+use crate::arm::ArmName;
+use crate::data::Split;
+use crate::landscape::plane::evaluate;
+use crate::model::{Plan, Weights};
+use crate::telemetry::event::{EvalSample, Event};
+
+/// One arm's weights to be tested.
+pub struct EvalJob {
+    /// Whose.
+    pub name: ArmName,
+    /// Its network.
+    pub plan: Arc<Plan>,
+    /// Steps done.
+    pub step: u64,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// Evaluates jobs until the mailbox is closed.
+pub fn run(jobs: &Mailbox<EvalJob>, test: &Split, out: &SyncSender<Message>, start: Instant) {
+    tch::set_num_threads(1);
+    while let Some(job) = jobs.take() {
+        let result = evaluate(&job.plan, &job.weights, test)
+            .map(|tally| {
+                Event::Eval(EvalSample {
+                    arm: job.name.clone(),
+                    step: job.step,
+                    t: start.elapsed().as_secs_f64(),
+                    test_loss: tally.mean_loss(),
+                    test_err: 1.0 - tally.accuracy(),
+                })
+            })
+            .map_err(|e| format!("the test set could not be evaluated for {}: {e}", job.name));
+        if out.send(Message::EvalDone(result)).is_err() {
+            return;
+        }
+    }
+}

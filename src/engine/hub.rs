@@ -1,0 +1,398 @@
+//! The engine's own thread: starts the others, folds what they tell, records it, publishes snapshots, ends the run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::conductor::Conductor;
+use super::evaluator::{self, EvalJob};
+use super::gather::Gather;
+use super::mailbox::Mailbox;
+use super::maps::{MapJob, Mapper};
+use super::message::{Message, WAITING};
+use super::prepare::Run;
+use super::saver::{SaveJob, Saver};
+use super::views::Views;
+use super::{Ending, EngineError, workers};
+use crate::arm::{ArmId, ArmName, PerArm};
+use crate::link::{Commands, Publisher};
+use crate::model::Plan;
+use crate::record::Recorder;
+use crate::telemetry::event::{Alert, Event, Level, RunDone, RunStarted, RunStatus};
+use crate::telemetry::snapshot::{ArmState, Phase};
+use crate::telemetry::system::SystemProbe;
+use crate::train::control::Settings;
+use crate::train::lockstep::Lockstep;
+use crate::train::worker::{ArmCopy, Purpose, Report, Worker};
+
+/// Time between two snapshots: 20 a second is what an eye follows.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Time between two flushes and readings of the machine.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs a prepared run to its end.
+pub fn run(run: Run, publisher: Publisher, commands: Commands) -> Result<Ending, EngineError> {
+    let folder = run.folder.clone();
+    let (hub, messages) = Hub::start(run, publisher, commands)?;
+    let status = hub.serve(&messages);
+    Ok(Ending { status, folder })
+}
+
+/// The mailboxes of the threads that work beside the arms.
+struct Desks {
+    eval: Arc<Mailbox<EvalJob>>,
+    save: Arc<Mailbox<SaveJob>>,
+    maps: Arc<Mailbox<MapJob>>,
+}
+
+/// Jobs handed out and not yet done.
+#[derive(Default)]
+struct Pending {
+    eval: usize,
+    save: usize,
+    maps: usize,
+}
+
+struct Hub {
+    views: Views,
+    publisher: Publisher,
+    recorders: Vec<Option<Box<dyn Recorder>>>,
+    probe: SystemProbe,
+    plans: PerArm<Arc<Plan>>,
+    names: PerArm<ArmName>,
+    live: PerArm<bool>,
+    /// Arms whose weights are still worth keeping.
+    whole: PerArm<bool>,
+    desks: Desks,
+    pending: Pending,
+    maps: Gather<ArmCopy>,
+    saves: Gather<ArmCopy>,
+    threads: Vec<JoinHandle<()>>,
+    stopped: Arc<AtomicBool>,
+    unhurried: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
+    start: Instant,
+    published: Instant,
+    flushed: Instant,
+}
+
+impl Hub {
+    /// Starts all threads.
+    fn start(
+        run: Run,
+        publisher: Publisher,
+        commands: Commands,
+    ) -> Result<(Self, Receiver<Message>), EngineError> {
+        let Run {
+            experiment, plans, mut initial, train, test, device, cores, steps, start, ..
+        } = run;
+        let (out, messages) = sync_channel(WAITING);
+        let (stopped, unhurried, cancelled) =
+            <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let arms = experiment.arms.len();
+        let desks = Desks {
+            eval: Arc::new(Mailbox::new(arms)),
+            save: Arc::new(Mailbox::new(1)),
+            maps: Arc::new(Mailbox::new(1)),
+        };
+        let map_every = experiment.map.every;
+        let views = Views::new(run.header, &run.started.arms, &experiment.arms, map_every);
+        let settings = experiment.arms.map(|_, a| Settings::of(&a.train, train.len()));
+        let mut conductor = Conductor {
+            commands,
+            specs: experiment.arms.clone(),
+            settings: Arc::new(settings),
+            train_images: train.len(),
+            done: 0,
+            steps,
+            map_every,
+            checkpoint: experiment.checkpoint,
+            last_checkpoint: start,
+            stopped: Arc::clone(&stopped),
+            out: out.clone(),
+            start,
+            paused: false,
+        };
+        let mapper = Mapper {
+            spec: experiment.map,
+            seed: experiment.seed,
+            train: train.shallow_clone(),
+            root: run.folder.clone(),
+            cores,
+            unhurried: Arc::clone(&unhurried),
+            cancelled: Arc::clone(&cancelled),
+            out: out.clone(),
+            start,
+        };
+        let saver = Saver {
+            root: run.folder,
+            seed: experiment.seed,
+            keep: experiment.checkpoint.keep,
+            start,
+        };
+        let mut threads = Vec::new();
+        let (jobs, to) = (Arc::clone(&desks.eval), out.clone());
+        threads.push(spawn("eval", move || evaluator::run(&jobs, &test, &to, start))?);
+        let (jobs, to) = (Arc::clone(&desks.save), out.clone());
+        threads.push(spawn("saver", move || saver.run(&jobs, &to))?);
+        let jobs = Arc::clone(&desks.maps);
+        threads.push(spawn("maps", move || mapper.run(&jobs))?);
+
+        let mut hub = Self {
+            views,
+            publisher,
+            recorders: run.recorders.into_iter().map(Some).collect(),
+            probe: run.probe,
+            names: experiment.arms.map(|_, a| a.name.clone()),
+            live: plans.map(|_, _| true),
+            whole: plans.map(|_, _| true),
+            plans,
+            desks,
+            pending: Pending::default(),
+            maps: Gather::default(),
+            saves: Gather::default(),
+            threads,
+            stopped,
+            unhurried,
+            cancelled,
+            start,
+            published: start,
+            flushed: start,
+        };
+        hub.take(Event::Run(Box::new(RunStarted {
+            t: start.elapsed().as_secs_f64(),
+            ..run.started
+        })));
+        let gate = Lockstep::new(move || conductor.decide());
+        let places: Vec<_> = hub.plans.ids().map(|id| (id, gate.place())).collect();
+        for (id, place) in places {
+            let worker = Worker {
+                id,
+                spec: experiment.arms[id].clone(),
+                plan: Arc::clone(&hub.plans[id]),
+                initial: std::mem::take(&mut initial[id]),
+                train: train.shallow_clone(),
+                seed: experiment.seed,
+                augment: experiment.data.augment,
+                device,
+                threads: (cores / arms).max(1),
+                record: experiment.record,
+                steps,
+                start,
+                fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
+            };
+            let thread = workers::spawn(worker, place, out.clone()).map_err(EngineError::Thread)?;
+            hub.threads.push(thread);
+        }
+        Ok((hub, messages))
+    }
+
+    /// Serves until the run is over and everything that belongs to it is done.
+    fn serve(mut self, messages: &Receiver<Message>) -> RunStatus {
+        self.views.shown().phase = Phase::Training;
+        self.publish();
+        while !self.is_over() {
+            match messages.recv_timeout(PUBLISH_EVERY) {
+                Ok(message) => self.hear(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.published.elapsed() >= PUBLISH_EVERY {
+                self.publish();
+            }
+            if self.flushed.elapsed() >= FLUSH_EVERY {
+                self.flush();
+            }
+        }
+        self.end()
+    }
+
+    fn is_over(&self) -> bool {
+        let Pending { eval, save, maps } = self.pending;
+        self.live.values().all(|live| !live) && eval + save + maps == 0
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Worker(report) => self.hear_worker(report),
+            Message::Event(event) => self.take(event),
+            Message::Phase(phase) => {
+                self.views.forget_pace();
+                self.views.shown().phase = phase;
+            }
+            Message::EvalDone(result) => {
+                self.pending.eval -= 1;
+                self.take_result("evaluation-failed", result);
+            }
+            Message::SaveDone(result) => {
+                self.pending.save -= 1;
+                if result.is_ok() {
+                    // What a checkpoint stands for must be on disk as well.
+                    self.flush();
+                }
+                self.take_result("checkpoint-failed", result);
+            }
+            Message::MapProgress(progress) => self.views.shown().maps.job = Some(progress),
+            Message::MapPass(pass) => self.views.fold_map(*pass),
+            Message::MapWritten(written) => self.take(Event::Surface(written)),
+            Message::MapDone(result) => {
+                self.pending.maps -= 1;
+                self.views.shown().maps.job = None;
+                if let Err(text) = result {
+                    self.alert("map-failed", text);
+                }
+            }
+        }
+    }
+
+    fn hear_worker(&mut self, report: Report) {
+        match report {
+            Report::Event(event) => self.take(event),
+            Report::State { arm, state } => {
+                if matches!(state, ArmState::Diverged { .. } | ArmState::Failed(_)) {
+                    self.whole[arm] = false;
+                }
+                self.views.set_state(arm, state);
+            }
+            Report::Copy { arm, step, purpose, copy } => self.hand_on(arm, step, purpose, copy),
+            Report::Ended { arm } => {
+                self.live[arm] = false;
+                self.dispatch();
+                if self.live.values().all(|live| !live) {
+                    self.unhurried.store(true, Ordering::Relaxed);
+                    if self.stopped.load(Ordering::Relaxed) {
+                        self.cancelled.store(true, Ordering::Relaxed);
+                    }
+                    self.views.shown().phase = Phase::Finishing;
+                }
+            }
+        }
+    }
+
+    fn hand_on(&mut self, arm: ArmId, step: u64, purpose: Purpose, copy: ArmCopy) {
+        match purpose {
+            Purpose::Evaluate => {
+                let (name, plan) = (self.names[arm].clone(), Arc::clone(&self.plans[arm]));
+                let job = EvalJob { name, plan, step, weights: copy.weights };
+                if !self.desks.eval.put(arm.index(), job) {
+                    self.pending.eval += 1;
+                }
+            }
+            Purpose::Map => self.maps.add(step, arm, copy),
+            Purpose::Checkpoint => self.saves.add(step, arm, copy),
+        }
+        self.dispatch();
+    }
+
+    /// Hands on what has come together.
+    fn dispatch(&mut self) {
+        for (step, parts) in self.maps.complete(&self.live) {
+            let arms = parts.into_iter().filter(|(id, _)| self.whole[*id]);
+            let arms = arms.map(|(id, c)| {
+                (id, self.names[id].clone(), Arc::clone(&self.plans[id]), c.weights)
+            });
+            let job =
+                MapJob { step, taken_s: self.start.elapsed().as_secs_f64(), arms: arms.collect() };
+            if !job.arms.is_empty() && !self.desks.maps.put(0, job) {
+                self.pending.maps += 1;
+            }
+        }
+        for (step, parts) in self.saves.complete(&self.live) {
+            let arms = parts.into_iter().filter(|(id, _)| self.whole[*id]);
+            let arms = arms.map(|(id, c)| (self.names[id].clone(), Arc::clone(&self.plans[id]), c));
+            let job = SaveJob { step, arms: arms.collect() };
+            if !job.arms.is_empty() && !self.desks.save.put(0, job) {
+                self.pending.save += 1;
+            }
+        }
+    }
+
+    fn take_result(&mut self, kind: &str, result: Result<Event, String>) {
+        match result {
+            Ok(event) => self.take(event),
+            Err(text) => self.alert(kind, text),
+        }
+    }
+
+    fn alert(&mut self, kind: &str, text: String) {
+        let (step, t) = (self.views.shown().step, self.start.elapsed().as_secs_f64());
+        let kind = kind.to_owned();
+        self.take(Event::Alert(Alert { arm: None, step, t, kind, level: Level::Warning, text }));
+    }
+
+    /// Records an event and folds it in, with the alerts that follow from it.
+    fn take(&mut self, event: Event) {
+        self.record(&event);
+        if let Some(alert) = self.views.fold(&event) {
+            self.take(Event::Alert(alert));
+        }
+    }
+
+    fn record(&mut self, event: &Event) {
+        self.each_recorder(|r| r.record(event));
+    }
+
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        self.each_recorder(|r| r.flush());
+        if self.publisher.has_viewers() {
+            self.views.shown().system = self.probe.read();
+        }
+    }
+
+    /// A recorder that fails is told once and left out; the run goes on.
+    fn each_recorder(&mut self, mut act: impl FnMut(&mut dyn Recorder) -> std::io::Result<()>) {
+        let mut failures = Vec::new();
+        for slot in &mut self.recorders {
+            if let Some(recorder) = slot
+                && let Err(error) = act(recorder.as_mut())
+            {
+                *slot = None;
+                failures.push(error);
+            }
+        }
+        for error in failures {
+            self.alert("recording-failed", format!("events are no longer kept: {error}"));
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        if self.publisher.has_viewers() {
+            self.views.shown().elapsed_s = self.start.elapsed().as_secs_f64();
+            self.publisher.publish(self.views.snapshot());
+        }
+    }
+
+    /// Tells the end, closes the desks and joins every thread.
+    fn end(mut self) -> RunStatus {
+        let all_made = self.views.shown().step >= self.views.shown().run.steps;
+        let any_whole = self.whole.values().any(|whole| *whole);
+        let status = if !any_whole {
+            RunStatus::Failed
+        } else if all_made {
+            RunStatus::Finished
+        } else {
+            RunStatus::Stopped
+        };
+        let (step, t) = (self.views.shown().step, self.start.elapsed().as_secs_f64());
+        self.take(Event::Done(RunDone { status, step, t, arms: self.views.done() }));
+        self.flush();
+        self.desks.eval.close();
+        self.desks.save.close();
+        self.desks.maps.close();
+        for thread in std::mem::take(&mut self.threads) {
+            // A thread beside the arms that panicked has been told by what it left undone; the arms' catch theirs.
+            let _ = thread.join();
+        }
+        self.views.shown().phase = Phase::Ended(status);
+        self.publish();
+        status
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EngineError> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(EngineError::Thread)
+}

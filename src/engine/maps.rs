@@ -1,0 +1,219 @@
+//! The thread `maps`: the loss around the arms' weights, coarse first and then finer, within a share of the machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tch::TchError;
+
+use super::mailbox::Mailbox;
+use super::message::{MapPass, Message};
+use crate::arm::{ArmId, ArmName};
+use crate::config::MapSpec;
+use crate::data::Split;
+use crate::landscape::direction::DirectionSpec;
+use crate::landscape::grid::{Pass, axis, passes};
+use crate::landscape::plane::{LossPlane, choose_images};
+use crate::landscape::surface::{Origin, Surface};
+use crate::model::{Plan, Weights};
+use crate::telemetry::event::SurfaceWritten;
+use crate::telemetry::snapshot::MapProgress;
+
+/// Longest nap between two points: a request or the end of the run is seen within it.
+const LONGEST_NAP: Duration = Duration::from_millis(500);
+
+/// All arms' weights at one step.
+pub struct MapJob {
+    /// Steps done.
+    pub step: u64,
+    /// When the weights were taken, seconds since the start.
+    pub taken_s: f64,
+    /// The arms.
+    pub arms: Vec<(ArmId, ArmName, Arc<Plan>, Weights)>,
+}
+
+/// What maps are made with.
+pub struct Mapper {
+    /// Grid, range, images, scaling, budget.
+    pub spec: MapSpec,
+    /// The run's seed: the same directions for all its maps.
+    pub seed: u64,
+    /// Training images, on the arms' device.
+    pub train: Split,
+    /// The run folder.
+    pub root: PathBuf,
+    /// Cores of the machine.
+    pub cores: usize,
+    /// Set once the steps are made: nothing is left to be slowed.
+    pub unhurried: Arc<AtomicBool>,
+    /// Set when nobody wants maps any more.
+    pub cancelled: Arc<AtomicBool>,
+    /// Where passes go.
+    pub out: SyncSender<Message>,
+    /// The run's start.
+    pub start: Instant,
+}
+
+/// One arm's map in the making.
+struct ArmMap {
+    arm: ArmId,
+    name: ArmName,
+    plane: LossPlane,
+    surface: Surface,
+}
+
+/// Why a job ended before its last pass.
+enum Interrupted {
+    Superseded,
+    Failed(String),
+}
+
+impl From<TchError> for Interrupted {
+    fn from(e: TchError) -> Self {
+        Self::Failed(format!("the map could not be computed: {e}"))
+    }
+}
+
+impl Mapper {
+    /// Computes jobs until the mailbox is closed.
+    pub fn run(&self, jobs: &Mailbox<MapJob>) {
+        tch::set_num_threads(1);
+        let mut first = true;
+        while let Some(job) = jobs.take() {
+            let result = match self.map(job, jobs, std::mem::take(&mut first)) {
+                Ok(()) | Err(Interrupted::Superseded) => Ok(()),
+                Err(Interrupted::Failed(text)) => Err(text),
+            };
+            if self.out.send(Message::MapDone(result)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn map(&self, job: MapJob, jobs: &Mailbox<MapJob>, first: bool) -> Result<(), Interrupted> {
+        let MapJob { step, taken_s, arms } = job;
+        let chosen = choose_images(self.train.len(), self.spec.images);
+        let coordinates = axis(self.spec.grid, self.spec.range);
+        let directions =
+            DirectionSpec { seed: self.seed, norm: self.spec.norm, ignore: self.spec.ignore };
+        let mut maps = Vec::new();
+        for (arm, name, plan, weights) in arms {
+            let plane = LossPlane::new(plan, weights, directions, &self.train, &chosen)?;
+            let surface = Surface::new(coordinates.clone(), coordinates.clone());
+            maps.push(ArmMap { arm, name, plane, surface });
+        }
+        let passes = passes(self.spec.grid);
+        let total = self.spec.grid * self.spec.grid * maps.len();
+        let mut progress = MapProgress { step, grid: 0, done: 0, total };
+        for (index, pass) in passes.iter().enumerate() {
+            // What is coarse is shown whatever else waits; finer passes give way to newer weights.
+            if index > 0 && jobs.has_waiting() {
+                return Err(Interrupted::Superseded);
+            }
+            let complete = index + 1 == passes.len();
+            // The very first coarse map is not held back: it is small, and somebody waits for it.
+            let paced = !(first && index == 0);
+            progress.grid = pass.lines.len();
+            for map in &mut maps {
+                self.compute(map, pass, paced, &mut progress)?;
+                self.tell(Message::MapPass(Box::new(MapPass {
+                    arm: map.arm,
+                    step,
+                    taken_s,
+                    surface: map.surface.on_lines(&pass.lines),
+                    images: chosen.len(),
+                    cosine: map.plane.cosine(),
+                    complete,
+                })))?;
+            }
+        }
+        for map in &maps {
+            self.write(map, step, &chosen)?;
+        }
+        Ok(())
+    }
+
+    fn compute(
+        &self,
+        map: &mut ArmMap,
+        pass: &Pass,
+        paced: bool,
+        at: &mut MapProgress,
+    ) -> Result<(), Interrupted> {
+        let nx = map.surface.xs.len();
+        for (row, col) in &pass.points {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(Interrupted::Superseded);
+            }
+            let begun = thread_seconds();
+            let tally = map.plane.at(map.surface.xs[*col], map.surface.ys[*row])?;
+            map.surface.loss[row * nx + col] = tally.mean_loss();
+            map.surface.acc[row * nx + col] = tally.accuracy();
+            at.done += 1;
+            self.tell(Message::MapProgress(*at))?;
+            if paced && !self.unhurried.load(Ordering::Relaxed) {
+                thread::sleep(nap(thread_seconds() - begun, self.spec.budget, self.cores));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
+        let file = format!("surfaces/{step:08}-{}.h5", map.name);
+        let origin = Origin {
+            arm: &map.name,
+            step,
+            checkpoint: "",
+            norm: self.spec.norm,
+            ignore: self.spec.ignore,
+            seed: self.seed,
+            images: chosen,
+            cosine: map.plane.cosine(),
+            plan: map.plane.plan(),
+            directions: map.plane.directions(),
+        };
+        let written = map.surface.write_hdf5(&self.root.join(&file), &origin);
+        let failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
+        self.tell(Message::MapWritten(SurfaceWritten {
+            arm: map.name.clone(),
+            step,
+            t: self.start.elapsed().as_secs_f64(),
+            file: written.is_ok().then_some(file),
+            stats: map.surface.stats(),
+        }))?;
+        failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))
+    }
+
+    fn tell(&self, message: Message) -> Result<(), Interrupted> {
+        self.out.send(message).map_err(|_| Interrupted::Superseded)
+    }
+}
+
+/// Processor seconds that this thread has used: unlike the clock, they do not count waiting for a core.
+fn thread_seconds() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+}
+
+/// How long to sleep after `worked` processor seconds so that the thread uses the share `budget` of `cores` cores.
+fn nap(worked: f64, budget: f64, cores: usize) -> Duration {
+    let duty = (budget * cores as f64).min(1.0);
+    Duration::from_secs_f64((worked * (1.0 / duty - 1.0)).clamp(0.0, LONGEST_NAP.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naps_keep_to_the_budget() {
+        // A quarter of two cores is half of one: as long asleep as at work.
+        assert_eq!(nap(0.02, 0.25, 2), Duration::from_millis(20));
+        assert_eq!(nap(0.02, 0.25, 16), Duration::ZERO);
+        assert_eq!(nap(1e9, 0.01, 1), LONGEST_NAP);
+    }
+}

@@ -1,0 +1,50 @@
+//! What the engine's threads tell the hub.
+
+use crate::arm::ArmId;
+use crate::landscape::surface::Surface;
+use crate::telemetry::event::{Event, SurfaceWritten};
+use crate::telemetry::snapshot::{MapProgress, Phase};
+use crate::train::worker::Report;
+
+/// Messages that may wait for the hub: some seconds of a fast GPU run; then the workers wait, and nothing is lost.
+pub const WAITING: usize = 1024;
+
+/// Everything that reaches the hub.
+pub enum Message {
+    /// From a worker.
+    Worker(Report),
+    /// An event made by another thread.
+    Event(Event),
+    /// The conductor holds the arms or lets them go on.
+    Phase(Phase),
+    /// An evaluation is done, well or not.
+    EvalDone(Result<Event, String>),
+    /// A checkpoint is written, or not.
+    SaveDone(Result<Event, String>),
+    /// The map job at work goes on.
+    MapProgress(MapProgress),
+    /// A pass over one arm's map is done.
+    MapPass(Box<MapPass>),
+    /// A map file is written.
+    MapWritten(SurfaceWritten),
+    /// The map job has ended; what went wrong, if anything.
+    MapDone(Result<(), String>),
+}
+
+/// One pass over one arm's map.
+pub struct MapPass {
+    /// Whose.
+    pub arm: ArmId,
+    /// The step whose weights are the centre.
+    pub step: u64,
+    /// When they were taken, seconds since the start.
+    pub taken_s: f64,
+    /// The grid so far: every point computed.
+    pub surface: Surface,
+    /// Images behind each point.
+    pub images: usize,
+    /// Cosine of the directions.
+    pub cosine: f64,
+    /// Whether it was the last pass.
+    pub complete: bool,
+}

@@ -1,0 +1,124 @@
+//! What trains: prepares a run, starts its threads, folds what they tell into a snapshot, records it, and ends well.
+//!
+//! Threads: `arm-NAME` each, `eval`, `maps`, `saver`, and the engine's own, the hub. All are joined.
+
+mod conductor;
+mod device;
+mod evaluator;
+mod gather;
+mod hub;
+mod mailbox;
+mod maps;
+mod message;
+mod prepare;
+mod saver;
+mod views;
+mod workers;
+
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+pub use device::DeviceError;
+
+use crate::config::Experiment;
+use crate::data::DataError;
+use crate::link::{self, Client};
+use crate::record::Recorder;
+use crate::record::folder::FolderError;
+use crate::telemetry::event::RunStatus;
+use crate::telemetry::snapshot::{Phase, Snapshot};
+use crate::train::worker::Fault;
+
+/// Why a run could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The data set cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The run folder cannot be made.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The experiment does not fit the data.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// torch failed before the first step.
+    #[error("torch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// The engine itself failed.
+    #[error("the engine failed: {0}")]
+    Panic(String),
+}
+
+/// What an engine is started with, besides the experiment.
+#[derive(Default)]
+pub struct Options {
+    /// Where run folders are made.
+    pub out: PathBuf,
+    /// Shown every event, besides `metrics.jsonl`.
+    pub recorders: Vec<Box<dyn Recorder>>,
+    /// A failure to act out in the arm of that position, for tests of what follows one.
+    pub fault: Option<(usize, Fault)>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// How.
+    pub status: RunStatus,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// A running engine.
+pub struct Engine {
+    thread: JoinHandle<Result<Ending, EngineError>>,
+}
+
+impl Engine {
+    /// Starts an engine on a thread of its own and returns at once, with a viewer's end of the link. The start of the
+    /// run, `t` = 0, is `start`.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        experiment: Experiment,
+        options: Options,
+        start: Instant,
+    ) -> Result<(Self, Client), EngineError> {
+        let phase = Phase::Starting("reading the data".to_owned());
+        let initial = Snapshot { phase, ..Snapshot::default() };
+        let (publisher, commands, client) = link::pair(initial);
+        let body = move || {
+            let run = prepare::prepare(experiment, options, start, &publisher)?;
+            hub::run(run, publisher, commands)
+        };
+        let thread = thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(body)
+            .map_err(EngineError::Thread)?;
+        Ok((Self { thread }, client))
+    }
+
+    /// Whether the engine has ended.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why the run could not be started.
+    pub fn join(self) -> Result<Ending, EngineError> {
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(payload) => Err(EngineError::Panic(workers::panic_text(payload.as_ref()))),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! From an experiment to a run that is ready to start: data, device, networks' plans, run folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tch::Device;
+
+use super::{EngineError, Options, device};
+use crate::arm::PerArm;
+use crate::config::{ArmSpec, ConfigError, Experiment, Length};
+use crate::data::{Dataset, Split};
+use crate::link::Publisher;
+use crate::model::{Plan, initial_weights};
+use crate::record::Recorder;
+use crate::record::folder;
+use crate::record::metrics::JsonLines;
+use crate::telemetry::event::{RunStarted, Versions};
+use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
+use crate::telemetry::system::SystemProbe;
+use crate::train::worker::Fault;
+
+/// Everything that a run needs.
+pub struct Run {
+    pub experiment: Experiment,
+    pub plans: PerArm<Arc<Plan>>,
+    /// Initial weights in PyTorch's order, drawn before any thread starts.
+    pub initial: PerArm<Vec<f32>>,
+    pub train: Split,
+    pub test: Split,
+    pub device: Device,
+    pub cores: usize,
+    pub steps: u64,
+    pub folder: PathBuf,
+    pub header: RunHeader,
+    pub started: RunStarted,
+    pub recorders: Vec<Box<dyn Recorder>>,
+    pub probe: SystemProbe,
+    pub start: Instant,
+    pub fault: Option<(usize, Fault)>,
+}
+
+/// Prepares a run; viewers are shown what is being done.
+pub fn prepare(
+    experiment: Experiment,
+    options: Options,
+    start: Instant,
+    publisher: &Publisher,
+) -> Result<Run, EngineError> {
+    let show = |what: &str| {
+        let phase = Phase::Starting(what.to_owned());
+        let header = RunHeader { name: experiment.name.clone(), ..RunHeader::default() };
+        publisher.publish(Snapshot { run: header, phase, ..Snapshot::default() });
+    };
+    show("reading the data");
+    let data = Dataset::load(&experiment.data)?;
+    fits(&experiment, &data)?;
+    show("looking for a GPU");
+    let device = device::choose(experiment.device)?;
+    show("building the networks");
+    let Dataset { classes, shape, .. } = data;
+    let plan =
+        |spec: &ArmSpec| Arc::new(Plan::resnet(&spec.model, spec.skip, shape.channels, classes));
+    let plans = experiment.arms.map(|_, spec| plan(spec));
+    let initial = plans.map(|_, plan| initial_weights(plan, experiment.seed));
+    let steps = steps(&experiment, data.train.len());
+    let folder = folder::create(&options.out, &experiment)?;
+    let metrics_path = folder.join("metrics.jsonl");
+    let metrics = JsonLines::create(&metrics_path)
+        .map_err(|source| folder::FolderError { path: metrics_path, source })?;
+    let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(metrics)];
+    recorders.extend(options.recorders);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let gpu = match device {
+        Device::Cuda(index) => u32::try_from(index).ok(),
+        _ => None,
+    };
+    let mut probe = SystemProbe::new(gpu);
+    let figures = probe.read();
+    let device_text = match (&figures.gpu, device) {
+        (Some(gpu), _) => format!("{} {}", device::name(device), gpu.name),
+        (None, Device::Cpu) => format!("cpu, {cores} cores"),
+        (None, _) => device::name(device),
+    };
+    let names: Vec<_> =
+        plans.iter().map(|(id, plan)| plan.info(&experiment.arms[id].name)).collect();
+    let header = RunHeader {
+        name: experiment.name.clone(),
+        data: data.describe(),
+        model: describe_models(&experiment.arms),
+        device: device_text,
+        steps,
+        folder: folder.display().to_string(),
+    };
+    let started = RunStarted {
+        t: start.elapsed().as_secs_f64(),
+        experiment: serde_json::to_value(experiment.to_typed()).unwrap_or_default(),
+        versions: Versions {
+            landscope: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: "2.11.0".to_owned(),
+        },
+        device: device::name(device),
+        arms: names,
+    };
+    Ok(Run {
+        plans,
+        initial,
+        train: data.train.to_device(device)?,
+        test: data.test.to_device(device)?,
+        device,
+        cores,
+        steps,
+        folder,
+        header,
+        started,
+        recorders,
+        probe,
+        start,
+        fault: options.fault,
+        experiment,
+    })
+}
+
+/// Refuses what only the data tells: a batch beyond the training set.
+fn fits(experiment: &Experiment, data: &Dataset) -> Result<(), ConfigError> {
+    let images = data.train.len();
+    for arm in experiment.arms.values() {
+        if arm.train.batch > images {
+            let key = format!("train (arm {}).batch", arm.name);
+            let expected = format!("at most {images}, the training images of {}", data.describe());
+            return Err(ConfigError::value(key, arm.train.batch, expected));
+        }
+    }
+    Ok(())
+}
+
+/// Steps of the whole run; epochs are counted with the first arm's batch.
+fn steps(experiment: &Experiment, images: usize) -> u64 {
+    match experiment.length {
+        Length::Steps(n) => n,
+        Length::Epochs(epochs) => {
+            let batch = experiment.arms.values().next().map_or(1, |a| a.train.batch);
+            let per_epoch = (images / batch.max(1)).max(1);
+            ((epochs * per_epoch as f64).ceil() as u64).max(1)
+        }
+    }
+}
+
+/// The arms' networks, each told once.
+fn describe_models(arms: &PerArm<ArmSpec>) -> String {
+    let one =
+        |a: &ArmSpec| format!("ResNet-{} width {}", a.model.depth, a.model.width * a.model.widen);
+    let mut told: Vec<String> = Vec::new();
+    for text in arms.values().map(one) {
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Override, load};
+
+    #[test]
+    fn epochs_are_turned_into_steps() {
+        let with = |set: &str| load("demo", &[Override::parse(set).unwrap()]).unwrap();
+        assert_eq!(steps(&with("steps=7"), 1437), 7);
+        // 1437 / 64 = 22 whole batches a pass.
+        assert_eq!(steps(&with("epochs=2.0"), 1437), 44);
+        assert_eq!(steps(&with("epochs=0.01"), 1437), 1);
+    }
+
+    #[test]
+    fn models_are_told_once_unless_they_differ() {
+        let e = load("demo", &[]).unwrap();
+        assert_eq!(describe_models(&e.arms), "ResNet-56 width 8");
+        let e = load("demo", &[Override::parse("arm.noskip.depth=20").unwrap()]).unwrap();
+        assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, ResNet-20 width 8");
+    }
+}

@@ -1,0 +1,56 @@
+//! The thread `saver`: writes checkpoints while the arms go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+
+use super::mailbox::Mailbox;
+use super::message::Message;
+use crate::arm::ArmName;
+use crate::model::Plan;
+use crate::telemetry::event::{CheckpointWritten, Event};
+use crate::train::checkpoint::{self, Part};
+use crate::train::worker::ArmCopy;
+
+/// All arms at one step.
+pub struct SaveJob {
+    /// Steps done.
+    pub step: u64,
+    /// The arms that are still whole.
+    pub arms: Vec<(ArmName, Arc<Plan>, ArmCopy)>,
+}
+
+/// Where and how checkpoints are kept.
+pub struct Saver {
+    /// The run folder.
+    pub root: PathBuf,
+    /// The run's seed.
+    pub seed: u64,
+    /// Newest checkpoints kept; 0: all.
+    pub keep: usize,
+    /// The run's start.
+    pub start: Instant,
+}
+
+impl Saver {
+    /// Writes jobs until the mailbox is closed.
+    pub fn run(&self, jobs: &Mailbox<SaveJob>, out: &SyncSender<Message>) {
+        tch::set_num_threads(1);
+        while let Some(job) = jobs.take() {
+            let parts: Vec<Part<'_>> =
+                job.arms.iter().map(|(name, plan, copy)| Part { name, plan, copy }).collect();
+            let result = checkpoint::write(&self.root, job.step, self.seed, &parts, self.keep)
+                .map(|dir| self.event(job.step, &dir))
+                .map_err(|e| format!("checkpoint of step {} not written: {e}", job.step));
+            if out.send(Message::SaveDone(result)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn event(&self, step: u64, dir: &Path) -> Event {
+        let t = self.start.elapsed().as_secs_f64();
+        Event::Checkpoint(CheckpointWritten { step, t, dir: dir.display().to_string() })
+    }
+}

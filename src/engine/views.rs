@@ -1,0 +1,294 @@
+//! Folds what the threads tell into the snapshot that viewers draw.
+
+use std::collections::VecDeque;
+
+use super::message::MapPass;
+use crate::arm::{ArmId, ArmName, PerArm};
+use crate::config::ArmSpec;
+use crate::geometry::contour::{Grid, isolines};
+use crate::geometry::levels::{LEVELS, quantile_levels};
+use crate::telemetry::event::{Alert, ArmDone, ArmInfo, Event, Level, StepSample};
+use crate::telemetry::health::{Signs, Verdict, assess};
+use crate::telemetry::history::FlowHistory;
+use crate::telemetry::snapshot::{
+    ArmState, ArmView, Curves, Flow, FlowRow, LossMap, MapsView, RunHeader, Snapshot,
+};
+
+/// Marks kept: more do not fit on a curve.
+const MARKS: usize = 64;
+/// Alerts kept.
+const ALERTS: usize = 64;
+/// Seconds over which the rate of steps is measured.
+const RATE_WINDOW_S: f64 = 5.0;
+/// Weight of a new loss in the smoothed one that verdicts use: some ten steps.
+const SMOOTHING: f64 = 0.1;
+
+/// The state of a run, event by event.
+pub struct Views {
+    snapshot: Snapshot,
+    private: PerArm<Private>,
+    /// (t, step) of the newest steps of the arm that is furthest.
+    pace: VecDeque<(f64, u64)>,
+    map_every: u64,
+}
+
+/// What is kept of an arm but not shown.
+struct Private {
+    flow: FlowHistory,
+    first_loss: f64,
+    smooth_loss: f64,
+    /// Verdicts already alerted.
+    told: Vec<Verdict>,
+}
+
+impl Views {
+    /// The state before the first event.
+    pub fn new(
+        header: RunHeader,
+        infos: &[ArmInfo],
+        specs: &PerArm<ArmSpec>,
+        map_every: u64,
+    ) -> Self {
+        let arms = infos.iter().zip(specs.values()).map(|(info, spec)| ArmView {
+            info: info.clone(),
+            skip: spec.skip,
+            state: ArmState::Waiting,
+            verdict: Verdict::Unknown,
+            configured_weight_decay: spec.train.weight_decay,
+            latest: None,
+            curves: Curves::default(),
+            flow: Flow::default(),
+            blocks: Vec::new(),
+            test: None,
+        });
+        let arms: PerArm<ArmView> = arms.collect();
+        let private = arms.map(|_, _| Private {
+            flow: FlowHistory::default(),
+            first_loss: f64::NAN,
+            smooth_loss: f64::NAN,
+            told: Vec::new(),
+        });
+        let maps = MapsView { arms: arms.map(|_, _| None), ..MapsView::default() };
+        let nan = f64::NAN;
+        let snapshot = Snapshot {
+            run: header,
+            arms,
+            maps,
+            steps_per_s: nan,
+            eta_s: nan,
+            ..Snapshot::default()
+        };
+        Self { snapshot, private, pace: VecDeque::new(), map_every }
+    }
+
+    /// The snapshot as it is, to be completed by who publishes it.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        for (id, arm) in snapshot.arms.iter_mut() {
+            arm.flow.rows = self.private[id].flow.rows().to_vec();
+        }
+        snapshot
+    }
+
+    /// The parts that the hub sets by itself.
+    pub fn shown(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
+    }
+
+    fn find(&self, name: &ArmName) -> Option<ArmId> {
+        self.snapshot.arms.find(|a| a.info.name == *name)
+    }
+
+    /// Folds one event in; alerts that follow from it.
+    pub fn fold(&mut self, event: &Event) -> Option<Alert> {
+        match event {
+            Event::Step(sample) => return self.fold_step(sample),
+            Event::Blocks(sample) => {
+                if let Some(id) = self.find(&sample.arm) {
+                    self.snapshot.arms[id].blocks.clone_from(&sample.blocks);
+                }
+            }
+            Event::Eval(sample) => {
+                if let Some(id) = self.find(&sample.arm) {
+                    let arm = &mut self.snapshot.arms[id];
+                    arm.curves.test_loss.push(sample.step, sample.test_loss);
+                    arm.curves.test_err.push(sample.step, sample.test_err);
+                    arm.test =
+                        sample.test_err.is_finite().then_some((sample.step, sample.test_err));
+                }
+            }
+            Event::Control(change) => push_bounded(&mut self.snapshot.marks, change.clone(), MARKS),
+            Event::Alert(alert) => push_bounded(&mut self.snapshot.alerts, alert.clone(), ALERTS),
+            Event::Checkpoint(written) => {
+                self.snapshot.checkpoint = Some((written.step, written.dir.clone()))
+            }
+            Event::Run(_) | Event::Surface(_) | Event::Done(_) => {}
+        }
+        None
+    }
+
+    fn fold_step(&mut self, sample: &StepSample) -> Option<Alert> {
+        let id = self.find(&sample.arm)?;
+        if sample.step > self.snapshot.step || self.pace.is_empty() {
+            self.snapshot.step = sample.step;
+            self.snapshot.epoch = sample.epoch;
+            self.keep_pace(sample.t, sample.step);
+        }
+        let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
+        let step = sample.step;
+        let curves = &mut arm.curves;
+        for (curve, value) in [
+            (&mut curves.loss, sample.loss),
+            (&mut curves.acc, sample.acc),
+            (&mut curves.grad_norm, sample.grad_norm),
+            (&mut curves.angle, sample.angle.full_deg),
+            (&mut curves.decay_share, sample.step_share.decay),
+            (&mut curves.momentum_share, sample.step_share.momentum),
+            (&mut curves.update_ratio, sample.update_ratio),
+        ] {
+            curve.push(step, value);
+        }
+        if !sample.layer_grad_norms.is_empty() {
+            let norms = sample.layer_grad_norms.clone();
+            if arm.flow.first.is_empty() {
+                arm.flow.first.clone_from(&norms);
+            }
+            arm.flow.now.clone_from(&norms);
+            private.flow.push(FlowRow { step, norms });
+        }
+        if private.first_loss.is_nan() {
+            (private.first_loss, private.smooth_loss) = (sample.loss, sample.loss);
+        }
+        private.smooth_loss += SMOOTHING * (sample.loss - private.smooth_loss);
+        arm.latest = Some(sample.clone());
+        self.judge(id, sample)
+    }
+
+    /// The arm's verdict after a step; an alert the first time that it is a new kind of bad.
+    fn judge(&mut self, id: ArmId, sample: &StepSample) -> Option<Alert> {
+        let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
+        // The head's weights start near zero and say nothing of the trunk: its last conv is where the way back begins.
+        let [stem, .., last_conv, _head] = arm.flow.now[..] else { return None };
+        if !matches!(arm.state, ArmState::Training | ArmState::Waiting) {
+            return None;
+        }
+        arm.verdict = assess(&Signs {
+            step: sample.step,
+            first_loss: private.first_loss,
+            loss: private.smooth_loss,
+            stem,
+            head: last_conv,
+        });
+        if !arm.verdict.is_unhealthy() || private.told.contains(&arm.verdict) {
+            return None;
+        }
+        private.told.push(arm.verdict);
+        let name = &arm.info.name;
+        let text = match arm.verdict {
+            Verdict::ExplodingGradient => format!(
+                "{name}: the gradient explodes, {stem:.3e} at the stem, {last_conv:.3e} at the last conv"
+            ),
+            Verdict::VanishingGradient => format!(
+                "{name}: the gradient vanishes, {stem:.3e} at the stem, {last_conv:.3e} at the last conv"
+            ),
+            _ => format!(
+                "{name}: not learning, loss {:.3} after {} steps, {:.3} at first",
+                private.smooth_loss, sample.step, private.first_loss
+            ),
+        };
+        Some(Alert {
+            arm: Some(name.clone()),
+            step: sample.step,
+            t: sample.t,
+            kind: arm.verdict.word().to_owned(),
+            level: Level::Warning,
+            text,
+        })
+    }
+
+    fn keep_pace(&mut self, t: f64, step: u64) {
+        self.pace.push_back((t, step));
+        while self.pace.len() > 2
+            && self.pace.front().is_some_and(|(then, _)| t - then > RATE_WINDOW_S)
+        {
+            self.pace.pop_front();
+        }
+        if let (Some((t0, s0)), Some((t1, s1))) = (self.pace.front(), self.pace.back())
+            && t1 > t0
+        {
+            self.snapshot.steps_per_s = (s1 - s0) as f64 / (t1 - t0);
+            let left = self.snapshot.run.steps.saturating_sub(*s1);
+            self.snapshot.eta_s = left as f64 / self.snapshot.steps_per_s;
+        }
+        let next = (step / self.map_every.max(1) + 1) * self.map_every;
+        self.snapshot.maps.next_step =
+            (self.map_every > 0 && next <= self.snapshot.run.steps).then_some(next);
+    }
+
+    /// The rate after a pause: what was before it says nothing.
+    pub fn forget_pace(&mut self) {
+        self.pace.clear();
+    }
+
+    /// An arm's own word on its state.
+    pub fn set_state(&mut self, id: ArmId, state: ArmState) {
+        let arm = &mut self.snapshot.arms[id];
+        match state {
+            ArmState::Diverged { .. } => arm.verdict = Verdict::Diverged,
+            ArmState::Failed(_) => arm.verdict = Verdict::Failed,
+            _ => {}
+        }
+        arm.state = state;
+    }
+
+    /// Puts a pass over a map in place and brings all maps to common levels and one scale.
+    pub fn fold_map(&mut self, pass: MapPass) {
+        let MapPass { arm, step, taken_s, surface, images, cosine, complete } = pass;
+        let stats = surface.stats();
+        let maps = &mut self.snapshot.maps;
+        maps.arms[arm] = Some(LossMap {
+            step,
+            taken_s,
+            xs: surface.xs,
+            ys: surface.ys,
+            loss: surface.loss,
+            isolines: Vec::new(),
+            images,
+            cosine,
+            complete,
+            stats,
+        });
+        let all = maps.arms.values().flatten().flat_map(|m| &m.loss);
+        maps.levels = quantile_levels(all.clone(), LEVELS);
+        let finite = all.filter(|v| v.is_finite());
+        let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
+            Some(range.map_or((*v, *v), |(low, high)| (low.min(*v), high.max(*v))))
+        });
+        maps.range = range;
+        let levels = maps.levels.clone();
+        for (_, map) in maps.arms.iter_mut() {
+            if let Some(map) = map {
+                let grid = Grid { xs: &map.xs, ys: &map.ys, values: &map.loss };
+                map.isolines = levels.iter().flat_map(|level| isolines(grid, *level)).collect();
+            }
+        }
+    }
+
+    /// What became of the arms.
+    pub fn done(&self) -> Vec<ArmDone> {
+        let one = |arm: &ArmView| ArmDone {
+            name: arm.info.name.clone(),
+            loss: arm.latest.as_ref().map_or(f64::NAN, |s| s.loss),
+            test_err: arm.test.map_or(f64::NAN, |(_, err)| err),
+            verdict: arm.verdict.word().to_owned(),
+        };
+        self.snapshot.arms.values().map(one).collect()
+    }
+}
+
+fn push_bounded<T>(list: &mut Vec<T>, item: T, bound: usize) {
+    if list.len() == bound {
+        list.remove(0);
+    }
+    list.push(item);
+}

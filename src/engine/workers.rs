@@ -1,0 +1,70 @@
+//! The threads `arm-NAME`: each runs one worker and tells how it ended, well, in error or in panic.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::message::Message;
+use crate::telemetry::event::{Alert, Event, Level};
+use crate::telemetry::snapshot::ArmState;
+use crate::train::lockstep::Place;
+use crate::train::worker::{Directive, Report, Worker, WorkerError};
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// When the system has no thread left.
+pub fn spawn(
+    worker: Worker,
+    place: Place<Directive>,
+    out: SyncSender<Message>,
+) -> std::io::Result<JoinHandle<()>> {
+    let (id, arm, start) = (worker.id, worker.spec.name.clone(), worker.start);
+    thread::Builder::new().name(format!("arm-{arm}")).spawn(move || {
+        let reports = out.clone();
+        let outlet = Box::new(move |report| {
+            reports.send(Message::Worker(report)).map_err(|_| WorkerError::Gone)
+        });
+        // Nothing of the worker is looked at after a panic but its place, whose drop lets the others go on.
+        let ended = catch_unwind(AssertUnwindSafe(|| worker.run(&place, outlet)));
+        let failure = match ended {
+            Ok(Ok(()) | Err(WorkerError::Gone)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(payload) => Some(format!("panic: {}", panic_text(payload.as_ref()))),
+        };
+        if let Some(text) = failure {
+            tracing::error!("arm {arm}: {text}");
+            let alert = Alert {
+                arm: Some(arm.clone()),
+                step: 0,
+                t: seconds(start),
+                kind: "worker-failed".to_owned(),
+                level: Level::Error,
+                text: format!("{arm} failed: {text}; the others go on"),
+            };
+            let _ = out.send(Message::Event(Event::Alert(alert)));
+            let _ =
+                out.send(Message::Worker(Report::State { arm: id, state: ArmState::Failed(text) }));
+        }
+        drop(place);
+        let _ = out.send(Message::Worker(Report::Ended { arm: id }));
+    })
+}
+
+/// Seconds since `start`.
+fn seconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64()
+}
+
+/// What a panic said, on one line.
+pub fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a word".to_owned())
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

@@ -1,0 +1,21 @@
+//! What is kept of a run: its folder, its events on disk.
+
+pub mod folder;
+pub mod metrics;
+
+use crate::telemetry::event::Event;
+
+/// Something that is shown every event, in order, and loses none.
+pub trait Recorder: Send {
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run goes on and tells so.
+    fn record(&mut self, event: &Event) -> std::io::Result<()>;
+
+    /// Brings what was taken so far to where a crash leaves it; called about once a second.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    fn flush(&mut self) -> std::io::Result<()>;
+}
