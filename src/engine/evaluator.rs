@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::mailbox::Mailbox;
 use super::message::Message;
+use super::workers::guarded;
 use crate::arm::ArmName;
 use crate::data::Split;
 use crate::landscape::plane::evaluate;
@@ -28,17 +29,17 @@ pub struct EvalJob {
 pub fn run(jobs: &Mailbox<EvalJob>, test: &Split, out: &SyncSender<Message>, start: Instant) {
     tch::set_num_threads(1);
     while let Some(job) = jobs.take() {
-        let result = evaluate(&job.plan, &job.weights, test)
-            .map(|tally| {
-                Event::Eval(EvalSample {
-                    arm: job.name.clone(),
-                    step: job.step,
-                    t: start.elapsed().as_secs_f64(),
-                    test_loss: tally.mean_loss(),
-                    test_err: 1.0 - tally.accuracy(),
-                })
-            })
-            .map_err(|e| format!("the test set could not be evaluated for {}: {e}", job.name));
+        let result = guarded(|| {
+            let tally = evaluate(&job.plan, &job.weights, test).map_err(|e| e.to_string())?;
+            Ok(Event::Eval(EvalSample {
+                arm: job.name.clone(),
+                step: job.step,
+                t: start.elapsed().as_secs_f64(),
+                test_loss: tally.mean_loss(),
+                test_err: 1.0 - tally.accuracy(),
+            }))
+        })
+        .map_err(|e| format!("the test set could not be evaluated for {}: {e}", job.name));
         if out.send(Message::EvalDone(result)).is_err() {
             return;
         }

@@ -21,8 +21,8 @@ impl<T> Gather<T> {
         self.waiting.entry(step).or_default().push((arm, part));
     }
 
-    /// Whether anything waits for other arms.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 

@@ -12,6 +12,7 @@ use tch::TchError;
 
 use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
+use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
 use crate::data::Split;
@@ -84,10 +85,11 @@ impl Mapper {
         tch::set_num_threads(1);
         let mut first = true;
         while let Some(job) = jobs.take() {
-            let result = match self.map(job, jobs, std::mem::take(&mut first)) {
+            let first = std::mem::take(&mut first);
+            let result = guarded(|| match self.map(job, jobs, first) {
                 Ok(()) | Err(Interrupted::Superseded) => Ok(()),
                 Err(Interrupted::Failed(text)) => Err(text),
-            };
+            });
             if self.out.send(Message::MapDone(result)).is_err() {
                 return;
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::mailbox::Mailbox;
 use super::message::Message;
+use super::workers::guarded;
 use crate::arm::ArmName;
 use crate::model::Plan;
 use crate::telemetry::event::{CheckpointWritten, Event};
@@ -40,9 +41,12 @@ impl Saver {
         while let Some(job) = jobs.take() {
             let parts: Vec<Part<'_>> =
                 job.arms.iter().map(|(name, plan, copy)| Part { name, plan, copy }).collect();
-            let result = checkpoint::write(&self.root, job.step, self.seed, &parts, self.keep)
-                .map(|dir| self.event(job.step, &dir))
-                .map_err(|e| format!("checkpoint of step {} not written: {e}", job.step));
+            let result = guarded(|| {
+                checkpoint::write(&self.root, job.step, self.seed, &parts, self.keep)
+                    .map(|dir| self.event(job.step, &dir))
+                    .map_err(|e| e.to_string())
+            })
+            .map_err(|e| format!("checkpoint of step {} not written: {e}", job.step));
             if out.send(Message::SaveDone(result)).is_err() {
                 return;
             }

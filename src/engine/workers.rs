@@ -53,6 +53,14 @@ pub fn spawn(
     })
 }
 
+/// Runs a job of a thread beside the arms; a panic ends the job, not the thread, so that whoever waits for the job is
+/// told.
+pub fn guarded<T>(job: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    // What a job leaves behind half done is its own: the next one starts from its own data.
+    catch_unwind(AssertUnwindSafe(job))
+        .unwrap_or_else(|payload| Err(format!("panic: {}", panic_text(payload.as_ref()))))
+}
+
 /// Seconds since `start`.
 fn seconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64()

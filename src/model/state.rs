@@ -118,7 +118,7 @@ pub fn load_state(plan: &Plan, bytes: &[u8], device: Device) -> Result<Weights, 
         row_major.extend(read_floats(&file, &p.name, &p.shape)?);
         known.push(p.name.clone());
     }
-    let mut running = vec![Vec::new(), Vec::new()];
+    let mut running = [Vec::new(), Vec::new()];
     let mut batches = 0;
     for n in &plan.norms {
         for (values, part) in running.iter_mut().zip(["running_mean", "running_var"]) {
