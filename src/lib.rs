@@ -3,13 +3,16 @@
 //! One module per room; `README.md` says which room knows what.
 
 pub mod arm;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod engine;
 pub mod geometry;
+pub mod headless;
 pub mod landscape;
 pub mod link;
 pub mod model;
 pub mod record;
 pub mod telemetry;
 pub mod train;
+pub mod ui;

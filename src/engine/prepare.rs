@@ -13,8 +13,8 @@ use crate::data::{Dataset, Split};
 use crate::link::Publisher;
 use crate::model::{Plan, initial_weights};
 use crate::record::Recorder;
-use crate::record::folder;
 use crate::record::metrics::JsonLines;
+use crate::record::{folder, log};
 use crate::telemetry::event::{RunStarted, Versions};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
@@ -65,6 +65,8 @@ pub fn prepare(
     let initial = plans.map(|_, plan| initial_weights(plan, experiment.seed));
     let steps = steps(&experiment, data.train.len());
     let folder = folder::create(&options.out, &experiment)?;
+    // A log that cannot be had is no reason not to train.
+    let _ = log::open(&folder.join("engine.log"));
     let metrics_path = folder.join("metrics.jsonl");
     let metrics = JsonLines::create(&metrics_path)
         .map_err(|source| folder::FolderError { path: metrics_path, source })?;

@@ -1,6 +1,7 @@
 //! What is kept of a run: its folder, its events on disk.
 
 pub mod folder;
+pub mod log;
 pub mod metrics;
 
 use crate::telemetry::event::Event;

@@ -1,0 +1,112 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::DEFAULT_CONFIG;
+
+/// An oscilloscope for training neural networks: a network with skip connections and its twin without them, on the same
+/// batches, side by side.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; `run` where nothing is named.
+    #[command(subcommand)]
+    pub command: Option<Sub>,
+    /// `run` is understood.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Sub {
+    /// Train, on a dashboard or headless
+    Run(RunArgs),
+    /// Data sets
+    Data {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Measure the twin step and what telemetry costs, beside a PyTorch peer if one is named
+    Bench(BenchArgs),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `data ...`
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the data sets, their files and how to use them
+    List,
+}
+
+/// `run ...`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A config file, or the name of one in configs/ without its ending
+    #[arg(default_value = DEFAULT_CONFIG)]
+    pub config: String,
+    /// Lay a value over the config, as in train.lr=0.05 or arm.noskip.lr=0.01
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Optimizer steps to make
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    pub steps: Option<u64>,
+    /// Passes over the training set to make
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<f64>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Where run folders are made
+    #[arg(long, value_name = "DIR", default_value = "checkpoints")]
+    pub out: PathBuf,
+    /// No dashboard; so it is by itself when stdout is no terminal
+    #[arg(long)]
+    pub headless: bool,
+    /// What a headless run prints on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
+    /// Draw the dashboard with ASCII characters alone
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// What a headless run prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Lines for people, and a summary
+    #[default]
+    Text,
+    /// One event a line
+    Json,
+}
+
+/// `bench ...`
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A config file, or the name of one in configs/ without its ending
+    #[arg(default_value = DEFAULT_CONFIG)]
+    pub config: String,
+    /// Lay a value over the config
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The folder of peer_train.py, to be run in turn with landscope
+    #[arg(long, value_name = "DIR")]
+    pub peer: Option<PathBuf>,
+    /// The Python that has torch
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    pub python: PathBuf,
+    /// Steps of each run
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=100_000))]
+    pub steps: u64,
+    /// Rounds: each runs everything once, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+}

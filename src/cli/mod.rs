@@ -1,0 +1,58 @@
+//! The command line: clap's types and one short function per subcommand; errors become one line and an exit status.
+
+mod args;
+mod bench;
+mod completions;
+mod data;
+mod panics;
+mod run;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use color_eyre::eyre::Report;
+
+use args::{Cli, DataCommand, Sub};
+
+use crate::config::ConfigError;
+use crate::engine::EngineError;
+
+/// Exit status of a run that failed while running.
+const FAILED: u8 = 1;
+/// Exit status of bad usage, config or input; clap's own as well.
+const BAD_INPUT: u8 = 2;
+
+/// The whole program; `start` is the process's start, from which every `t` counts.
+pub fn main(start: Instant) -> ExitCode {
+    let cli = Cli::parse();
+    panics::install();
+    let done = match cli.command {
+        None => run::run(&cli.run, start),
+        Some(Sub::Run(args)) => run::run(&args, start),
+        Some(Sub::Data { command: DataCommand::List }) => data::list(),
+        Some(Sub::Bench(args)) => bench::bench(&args),
+        Some(Sub::Completions { shell }) => completions::print(shell),
+    };
+    done.unwrap_or_else(|report| {
+        // One line: the report's chain, without colours, for logs and scripts.
+        eprintln!("landscope: {report:#}");
+        ExitCode::from(status_of(&report))
+    })
+}
+
+/// What was typed or given is the user's to mend; the rest failed while running.
+fn status_of(report: &Report) -> u8 {
+    if report.is::<ConfigError>() {
+        return BAD_INPUT;
+    }
+    match report.downcast_ref::<EngineError>() {
+        Some(
+            EngineError::Data(_)
+            | EngineError::Device(_)
+            | EngineError::Folder(_)
+            | EngineError::Config(_),
+        ) => BAD_INPUT,
+        _ => FAILED,
+    }
+}

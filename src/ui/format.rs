@@ -1,0 +1,74 @@
+//! Figures as short text: at most seven columns each, a dash where there is no figure.
+
+/// A figure in four significant columns or so: `0.123`, `12.3`, `1234`, `1.2e-5`.
+pub fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "-".to_owned()
+    } else if size == 0.0 {
+        "0".to_owned()
+    } else if !(0.001..100_000.0).contains(&size) {
+        format!("{value:.1e}")
+    } else if size < 10.0 {
+        format!("{value:.3}")
+    } else if size < 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A setting as it was typed: `0.1`, `5e-4`, `64`.
+pub fn setting(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { format!("{value}") }
+}
+
+/// A share in [0, 1] as per cent.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1}%", share * 100.0) } else { "-".to_owned() }
+}
+
+/// Seconds as `12s`, `3m05s`, `2h14m`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "-".to_owned();
+    }
+    // Saturates: a run of more than u64::MAX seconds is nobody's.
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+    }
+}
+
+/// Bytes as `512 MB`, `1.4 GB`.
+pub fn bytes(count: u64) -> String {
+    let mb = count as f64 / 1e6;
+    if mb < 1000.0 { format!("{mb:.0} MB") } else { format!("{:.1} GB", mb / 1e3) }
+}
+
+/// A power of ten as an axis label: `1e-3`, `0.1`, `1`, `10`.
+pub fn decade(exponent: i32) -> String {
+    match exponent {
+        -1 => "0.1".to_owned(),
+        0 => "1".to_owned(),
+        1 => "10".to_owned(),
+        2 => "100".to_owned(),
+        _ => format!("1e{exponent}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short_and_missing_ones_are_dashes() {
+        let told = [0.0, 0.1234, 12.34, 1234.5, 1e-5, -2.5e7, f64::NAN].map(short);
+        assert_eq!(told, ["0", "0.123", "12.3", "1234", "1.0e-5", "-2.5e7", "-"]);
+        assert_eq!([0.1, 5e-4, 64.0, 0.0].map(setting), ["0.1", "5e-4", "64", "0"]);
+        assert_eq!([3.4, 65.0, 8040.0, f64::NAN].map(duration), ["3s", "1m05s", "2h14m", "-"]);
+        assert_eq!([bytes(512_000_000), bytes(1_440_000_000)], ["512 MB", "1.4 GB"]);
+    }
+}

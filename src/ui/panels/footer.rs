@@ -1,0 +1,39 @@
+//! The bottom line: the answer to the last key, or the keys.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::telemetry::snapshot::{Phase, Snapshot};
+use crate::ui::keys::KEYS;
+use crate::ui::paint::{Piece, columns, pieces, text};
+use crate::ui::view::ViewState;
+
+/// Draws the line.
+pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffer) {
+    let theme = view.theme;
+    if view.stopping && !matches!(snapshot.phase, Phase::Ended(_)) {
+        text(
+            buf,
+            area.x,
+            area.y,
+            area.width,
+            "stopping: the checkpoint is being written",
+            theme.warning(),
+        );
+        return;
+    }
+    let notice = view.notice.as_deref().unwrap_or_default();
+    let used = text(buf, area.x, area.y, area.width, notice, theme.warning());
+    let mut hints: Vec<Piece> = Vec::new();
+    for binding in KEYS.iter().filter(|b| !b.hint.is_empty()) {
+        let space = if hints.is_empty() { "" } else { "  " };
+        hints.push((format!("{space}{} {}", binding.keys, binding.hint), theme.dim()));
+    }
+    let start = if used > 0 { used + 3 } else { 0 };
+    let room = area.width.saturating_sub(start);
+    // From the right end of the list the rarest are left out first, but never the help.
+    let help = hints.pop().unwrap_or_default();
+    let kept = room.saturating_sub(columns(&help.0));
+    let end = pieces(buf, area.x + start, area.y, kept, &hints);
+    pieces(buf, area.x + start + end, area.y, room.saturating_sub(end), &[help]);
+}

@@ -1,0 +1,305 @@
+//! Curves over steps with axes: the plot that several panels share.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::braille::Raster;
+use super::format;
+use super::paint::{columns, put, text};
+use super::theme::Theme;
+
+/// One curve.
+pub struct Line {
+    /// (x, y), x rising; y that is not finite leaves a gap.
+    pub points: Vec<(f64, f64)>,
+    /// Its colour.
+    pub style: Style,
+    /// Its character where there are no colours.
+    pub letter: char,
+}
+
+/// Single points drawn over the curves.
+pub struct Dots {
+    /// (x, y)
+    pub points: Vec<(f64, f64)>,
+    /// Their colour.
+    pub style: Style,
+    /// Their character.
+    pub symbol: char,
+}
+
+/// How y is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    /// Evenly.
+    Linear,
+    /// By its logarithm; what is not above 0 is left out.
+    Log,
+}
+
+/// Curves, points and marks over common axes.
+pub struct Plot {
+    /// Curves; the first is drawn on top.
+    pub lines: Vec<Line>,
+    /// Points over the curves.
+    pub dots: Vec<Dots>,
+    /// Upright marks with a short label.
+    pub marks: Vec<(f64, String)>,
+    /// First and last x.
+    pub x: (f64, f64),
+    /// Least and largest y; the data's own where missing.
+    pub y: Option<(f64, f64)>,
+    /// How y is drawn.
+    pub scale: Scale,
+    /// Places of labels on y; chosen where empty.
+    pub ticks: Vec<f64>,
+}
+
+impl Plot {
+    /// Draws the plot with its axes.
+    pub fn render(&self, area: Rect, buf: &mut Buffer, theme: Theme) {
+        let area = area.intersection(buf.area);
+        if area.width < 8 || area.height < 2 {
+            return;
+        }
+        let Some((low, high)) = self.range() else {
+            text(buf, area.x, area.y, area.width, "no figures yet", theme.dim());
+            return;
+        };
+        let rows = if area.height >= 4 { area.height - 1 } else { area.height };
+        let ticks = self.labels(low, high, rows);
+        let gutter = ticks.iter().map(|(_, label)| columns(label)).max().unwrap_or(0);
+        let gutter = gutter.min(area.width / 2);
+        let body = Rect {
+            x: area.x + gutter + 1,
+            y: area.y,
+            width: area.width.saturating_sub(gutter + 1),
+            height: rows,
+        };
+        let axis = if theme.ascii { '|' } else { '│' };
+        let tick = if theme.ascii { '+' } else { '┤' };
+        for y in body.y..body.bottom() {
+            put(buf, body.x - 1, y, axis, theme.dim());
+        }
+        for (value, label) in &ticks {
+            let row = self.row(*value, low, high, rows) / 4.0;
+            if !(0.0..f64::from(rows)).contains(&row) {
+                continue;
+            }
+            let y = body.y + row as u16;
+            text(buf, body.x - 1 - columns(label).min(gutter), y, gutter, label, theme.dim());
+            put(buf, body.x - 1, y, tick, theme.dim());
+        }
+        self.draw_marks(body, buf, theme);
+        self.draw_lines(body, buf, theme, (low, high));
+        if rows < area.height {
+            let y = area.bottom() - 1;
+            let last = format!("{:.0}", self.x.1);
+            text(buf, body.x, y, body.width, &format!("{:.0}", self.x.0), theme.dim());
+            let at = body.right().saturating_sub(columns(&last));
+            text(buf, at.max(body.x), y, body.width, &last, theme.dim());
+            let middle = "step";
+            let at = body.x + (body.width.saturating_sub(columns(middle))) / 2;
+            if body.width > 16 {
+                text(buf, at, y, columns(middle), middle, theme.dim());
+            }
+        }
+    }
+
+    fn visible(&self) -> impl Iterator<Item = f64> + '_ {
+        let all = self.lines.iter().map(|l| &l.points).chain(self.dots.iter().map(|d| &d.points));
+        let positive = self.scale == Scale::Log;
+        all.flatten().map(|p| p.1).filter(move |y| y.is_finite() && (!positive || *y > 0.0))
+    }
+
+    /// Least and largest y, never equal; none without any value.
+    fn range(&self) -> Option<(f64, f64)> {
+        if self.y.is_some() {
+            return self.y;
+        }
+        let (low, high) = self
+            .visible()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
+        if low > high {
+            return None;
+        }
+        Some(match self.scale {
+            // At least a factor of two, so that noise does not fill the panel.
+            Scale::Log if high < 2.0 * low => (low / 1.5, high * 1.5),
+            Scale::Linear if high - low < 1e-9 * high.abs().max(1.0) => (low - 0.5, high + 0.5),
+            _ => (low, high),
+        })
+    }
+
+    /// How far down a value lies, in dots.
+    fn row(&self, value: f64, low: f64, high: f64, rows: u16) -> f64 {
+        let share = match self.scale {
+            Scale::Linear => (value - low) / (high - low),
+            Scale::Log => (value / low).ln() / (high / low).ln(),
+        };
+        (1.0 - share) * (f64::from(rows) * 4.0 - 1.0)
+    }
+
+    fn column(&self, x: f64, width: u16) -> f64 {
+        let span = (self.x.1 - self.x.0).max(f64::MIN_POSITIVE);
+        (x - self.x.0) / span * (f64::from(width) * 2.0 - 1.0)
+    }
+
+    /// Labelled values of the y axis, no two on one row.
+    fn labels(&self, low: f64, high: f64, rows: u16) -> Vec<(f64, String)> {
+        if !self.ticks.is_empty() {
+            return self.ticks.iter().map(|v| (*v, format!("{v:.0}"))).collect();
+        }
+        let wanted = usize::from((rows / 3).clamp(2, 8));
+        let mut values = match self.scale {
+            Scale::Linear => even_ticks(low, high, wanted),
+            Scale::Log => log_ticks(low, high, wanted),
+        };
+        let mut taken = Vec::new();
+        values.retain(|v| {
+            let row = (self.row(*v, low, high, rows) / 4.0) as i64;
+            let free = !taken.contains(&row);
+            taken.push(row);
+            free
+        });
+        values.into_iter().map(|v| (v, tick_label(v))).collect()
+    }
+
+    fn draw_marks(&self, body: Rect, buf: &mut Buffer, theme: Theme) {
+        let bar = if theme.ascii { ':' } else { '┊' };
+        let mut free_from = body.x;
+        for (x, label) in &self.marks {
+            let column = self.column(*x, body.width) / 2.0;
+            if !(0.0..f64::from(body.width)).contains(&column) {
+                continue;
+            }
+            let at = body.x + column as u16;
+            for y in body.y..body.bottom() {
+                put(buf, at, y, bar, theme.warning());
+            }
+            // Labels that would run into each other are left out; their bars stay.
+            if at >= free_from && at + columns(label) <= body.right() {
+                text(buf, at, body.y, columns(label), label, theme.warning());
+                free_from = at + columns(label) + 1;
+            }
+        }
+    }
+
+    fn draw_lines(&self, body: Rect, buf: &mut Buffer, theme: Theme, (low, high): (f64, f64)) {
+        let mut raster = Raster::new(body.width, body.height);
+        for (ink, line) in self.lines.iter().enumerate().rev() {
+            let placed =
+                line.points.iter().filter(|p| self.scale == Scale::Linear || !(p.1 <= 0.0));
+            let placed = placed
+                .map(|(x, y)| (self.column(*x, body.width), self.row(*y, low, high, body.height)));
+            let binned = bin(placed);
+            for pair in binned.windows(2) {
+                raster.line(pair[0], pair[1], ink);
+            }
+            if let [only] = binned[..] {
+                raster.line(only, only, ink);
+            }
+        }
+        for row in 0..body.height {
+            for column in 0..body.width {
+                let cell = raster.cell(column, row);
+                let Some(line) = self.lines.get(cell.ink).filter(|_| cell.mask != 0) else {
+                    continue;
+                };
+                let plain = theme.ascii || !theme.has_colors();
+                let symbol = if plain { line.letter } else { cell.symbol() };
+                put(buf, body.x + column, body.y + row, symbol, line.style);
+            }
+        }
+        for dots in &self.dots {
+            for (x, y) in &dots.points {
+                let column = self.column(*x, body.width) / 2.0;
+                let row = self.row(*y, low, high, body.height) / 4.0;
+                let inside = (0.0..f64::from(body.width)).contains(&column)
+                    && (0.0..f64::from(body.height)).contains(&row);
+                if inside {
+                    put(buf, body.x + column as u16, body.y + row as u16, dots.symbol, dots.style);
+                }
+            }
+        }
+    }
+}
+
+/// One point per column of dots: the mean of those that fall on it.
+fn bin(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let mut bins: Vec<(f64, f64, f64)> = Vec::new();
+    for (x, y) in points {
+        match bins.last_mut() {
+            Some((at, sum, count)) if at.floor() == x.floor() => {
+                *sum += y;
+                *count += 1.0;
+            }
+            _ => bins.push((x, y, 1.0)),
+        }
+    }
+    bins.into_iter().map(|(x, sum, count)| (x, sum / count)).collect()
+}
+
+/// Round values from `low` to `high`, about `count` of them.
+fn even_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let raw = (high - low) / count as f64;
+    let base = 10f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * base).into_iter().find(|s| *s >= raw);
+    let step = step.unwrap_or(raw);
+    if !(step.is_finite() && step > 0.0) {
+        return Vec::new();
+    }
+    let first = (low / step).ceil();
+    // Rounded to the step again: 3 * 0.1 is not 0.3.
+    let values = (0..=count * 2).map(|i| (first + i as f64) * step);
+    values.take_while(|v| *v <= high * (1.0 + 1e-12) + 1e-12).collect()
+}
+
+/// Powers of ten from `low` to `high`; with twos and fives between where there are few.
+fn log_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let inside = |v: &f64| *v >= low && *v <= high;
+    let decades = |digits: &[f64]| -> Vec<f64> {
+        (first..=last)
+            .flat_map(|e| digits.iter().map(move |d| d * 10f64.powi(e)))
+            .filter(inside)
+            .collect()
+    };
+    let tens = decades(&[1.0]);
+    if tens.len() < 2 {
+        return decades(&[1.0, 2.0, 5.0]);
+    }
+    let keep = tens.len().div_ceil(count).max(1);
+    tens.into_iter().step_by(keep).collect()
+}
+
+fn tick_label(value: f64) -> String {
+    let exponent = value.abs().log10();
+    if exponent.fract().abs() < 1e-9 && value > 0.0 && !(-2.5..4.5).contains(&exponent) {
+        return format::decade(exponent.round() as i32);
+    }
+    let text = format!("{:.4}", value);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text.len() <= 6 { text.to_owned() } else { format::short(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(even_ticks(0.0, 1.0, 4), [0.0, 0.5, 1.0]);
+        assert_eq!(log_ticks(0.02, 30.0, 8), [0.1, 1.0, 10.0]);
+        assert_eq!(log_ticks(1.2, 6.0, 4), [2.0, 5.0]);
+        let labels = [0.1, 0.02, 1e-4, 2.5, 100.0].map(tick_label);
+        assert_eq!(labels, ["0.1", "0.02", "1e-4", "2.5", "100"]);
+    }
+
+    #[test]
+    fn points_on_one_column_are_their_mean() {
+        let binned = bin([(0.1, 1.0), (0.9, 3.0), (1.5, 7.0)].into_iter());
+        assert_eq!(binned, [(0.1, 2.0), (1.5, 7.0)]);
+    }
+}

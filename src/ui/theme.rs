@@ -1,0 +1,285 @@
+//! Colours and characters, by what the terminal can show.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// Colours that a terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorDepth {
+    /// None: `NO_COLOR` or a dumb terminal.
+    None,
+    /// The 16 of ANSI.
+    Ansi,
+    /// The xterm palette.
+    Indexed,
+    /// 24 bits.
+    True,
+}
+
+/// What the screen is drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theme {
+    /// Colours to be had.
+    pub depth: ColorDepth,
+    /// ASCII characters alone.
+    pub ascii: bool,
+}
+
+type Rgb = (u8, u8, u8);
+
+/// One colour per arm, told apart also by the colour-blind (after Okabe and Ito).
+const ARMS: [Rgb; 8] = [
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 190, 140),
+    (240, 228, 66),
+    (204, 121, 167),
+    (213, 94, 0),
+    (120, 140, 255),
+    (190, 190, 190),
+];
+/// One character per arm, where there are no colours.
+const LETTERS: [char; 8] = ['*', 'o', 'x', '+', '#', '@', '%', '='];
+/// Low to high: the perceptually even map `viridis`, at nine points.
+const VIRIDIS: [Rgb; 9] = [
+    (68, 1, 84),
+    (71, 44, 122),
+    (59, 81, 139),
+    (44, 113, 142),
+    (33, 144, 141),
+    (39, 173, 129),
+    (92, 200, 99),
+    (170, 220, 50),
+    (253, 231, 37),
+];
+/// Little to much gradient: dead blue, live green, burning red.
+const HEAT: [Rgb; 7] = [
+    (40, 60, 140),
+    (50, 110, 190),
+    (60, 170, 170),
+    (90, 190, 90),
+    (230, 200, 60),
+    (235, 130, 40),
+    (225, 50, 45),
+];
+
+impl Theme {
+    /// What the environment says of the terminal; `ascii` if that is asked for whatever the locale.
+    pub fn detect(ascii: bool, var: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| var(name).filter(|v| !v.is_empty());
+        let term = set("TERM").unwrap_or_default();
+        let color_term = set("COLORTERM").unwrap_or_default();
+        let depth = if set("NO_COLOR").is_some() || term == "dumb" {
+            ColorDepth::None
+        } else if color_term == "truecolor" || color_term == "24bit" || term.contains("direct") {
+            ColorDepth::True
+        } else if term.contains("256color") {
+            ColorDepth::Indexed
+        } else {
+            ColorDepth::Ansi
+        };
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+        let locale = locale.to_ascii_lowercase();
+        let utf8 = locale.contains("utf-8") || locale.contains("utf8");
+        Self { depth, ascii: ascii || !utf8 }
+    }
+
+    /// Whether arms can be told apart by colour.
+    pub fn has_colors(self) -> bool {
+        self.depth != ColorDepth::None
+    }
+
+    /// The nearest colour that the terminal has.
+    pub fn color(self, (r, g, b): Rgb) -> Color {
+        match self.depth {
+            ColorDepth::None => Color::Reset,
+            ColorDepth::True => Color::Rgb(r, g, b),
+            ColorDepth::Indexed => Color::Indexed(xterm_index((r, g, b))),
+            ColorDepth::Ansi => ansi((r, g, b)),
+        }
+    }
+
+    fn fg(self, rgb: Rgb) -> Style {
+        Style::default().fg(self.color(rgb))
+    }
+
+    /// An arm's colour.
+    pub fn arm(self, index: usize) -> Style {
+        self.fg(ARMS[index % ARMS.len()])
+    }
+
+    /// An arm's character where there are no colours.
+    pub fn letter(self, index: usize) -> char {
+        LETTERS[index % LETTERS.len()]
+    }
+
+    /// What stands before an arm's name, so that it is found on the plots: a coloured dot, or its character.
+    pub fn badge(self, index: usize) -> char {
+        if !self.has_colors() {
+            self.letter(index)
+        } else if self.ascii {
+            '#'
+        } else {
+            '●'
+        }
+    }
+
+    /// Ordinary text.
+    pub fn text(self) -> Style {
+        Style::default()
+    }
+
+    /// Text that steps back: axes, labels, hints.
+    pub fn dim(self) -> Style {
+        if self.has_colors() {
+            self.fg((140, 140, 150))
+        } else {
+            Style::default().add_modifier(Modifier::DIM)
+        }
+    }
+
+    /// Titles and what has the focus.
+    pub fn strong(self) -> Style {
+        Style::default().add_modifier(Modifier::BOLD)
+    }
+
+    /// The frame of the panel that has the focus.
+    pub fn focus(self) -> Style {
+        self.fg((240, 240, 250)).add_modifier(Modifier::BOLD)
+    }
+
+    /// The frame of the other panels.
+    pub fn frame(self) -> Style {
+        if self.has_colors() { self.fg((90, 95, 110)) } else { Style::default() }
+    }
+
+    /// All is well.
+    pub fn good(self) -> Style {
+        self.fg((90, 200, 110))
+    }
+
+    /// Worth a look.
+    pub fn warning(self) -> Style {
+        self.fg((240, 190, 60)).add_modifier(Modifier::BOLD)
+    }
+
+    /// Something has stopped.
+    pub fn error(self) -> Style {
+        self.fg((240, 80, 80)).add_modifier(Modifier::BOLD)
+    }
+
+    /// The three parts of a step: gradient, momentum, decay.
+    pub fn parts(self) -> [Style; 3] {
+        [self.fg((90, 190, 90)), self.fg((120, 140, 220)), self.fg((220, 90, 150))]
+    }
+
+    /// A place on the loss's scale, 0 (low) to 1 (high).
+    pub fn loss_color(self, at: f64) -> Rgb {
+        ramp(&VIRIDIS, at)
+    }
+
+    /// A place on the gradient's scale, 0 (little) to 1 (much).
+    pub fn heat_color(self, at: f64) -> Rgb {
+        ramp(&HEAT, at)
+    }
+}
+
+/// Black or white, whichever is read better on `rgb`.
+pub fn contrast((r, g, b): Rgb) -> Rgb {
+    let luma = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
+    if luma > 130.0 { (0, 0, 0) } else { (255, 255, 255) }
+}
+
+fn ramp(colors: &[Rgb], at: f64) -> Rgb {
+    let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 0.0 } * (colors.len() - 1) as f64;
+    let low = (at as usize).min(colors.len() - 2);
+    let t = at - low as f64;
+    let mix = |a: u8, b: u8| (f64::from(a) + t * (f64::from(b) - f64::from(a))).round() as u8;
+    let (a, b) = (colors[low], colors[low + 1]);
+    (mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+/// The nearest of xterm's 6x6x6 cube and its greys.
+fn xterm_index((r, g, b): Rgb) -> u8 {
+    const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+    let nearest = |v: u8| (0..6u8).min_by_key(|i| STEPS[usize::from(*i)].abs_diff(v)).unwrap_or(0);
+    let cube = [nearest(r), nearest(g), nearest(b)];
+    let grey = ((u16::from(r) + u16::from(g) + u16::from(b)) / 3).saturating_sub(3) / 10;
+    let grey = u8::try_from(grey.min(23)).unwrap_or(23);
+    let level = 8 + 10 * grey;
+    let far = |c: [u8; 3]| {
+        [(c[0], r), (c[1], g), (c[2], b)]
+            .map(|(x, y)| u32::from(x.abs_diff(y)).pow(2))
+            .iter()
+            .sum::<u32>()
+    };
+    if far([level; 3]) < far(cube.map(|i| STEPS[usize::from(i)])) {
+        232 + grey
+    } else {
+        16 + 36 * cube[0] + 6 * cube[1] + cube[2]
+    }
+}
+
+/// The nearest of the 16 colours, as most terminals paint them.
+fn ansi((r, g, b): Rgb) -> Color {
+    const TABLE: [(Color, Rgb); 15] = [
+        (Color::Black, (0, 0, 0)),
+        (Color::Red, (170, 20, 20)),
+        (Color::Green, (20, 160, 60)),
+        (Color::Yellow, (170, 120, 0)),
+        (Color::Blue, (40, 50, 170)),
+        (Color::Magenta, (150, 40, 140)),
+        (Color::Cyan, (20, 150, 160)),
+        (Color::Gray, (190, 190, 190)),
+        (Color::DarkGray, (110, 110, 110)),
+        (Color::LightRed, (240, 80, 80)),
+        (Color::LightGreen, (90, 220, 110)),
+        (Color::LightYellow, (245, 220, 80)),
+        (Color::LightBlue, (100, 130, 250)),
+        (Color::LightMagenta, (230, 120, 200)),
+        (Color::LightCyan, (90, 200, 240)),
+    ];
+    let far = |c: Rgb| {
+        [(c.0, r), (c.1, g), (c.2, b)]
+            .map(|(x, y)| u32::from(x.abs_diff(y)).pow(2))
+            .iter()
+            .sum::<u32>()
+    };
+    TABLE.iter().min_by_key(|(_, rgb)| far(*rgb)).map_or(Color::Gray, |(color, _)| *color)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(vars: &[(&str, &str)]) -> Theme {
+        Theme::detect(false, |name| {
+            vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_terminal_is_asked_by_its_environment() {
+        let utf8 = ("LANG", "en_US.UTF-8");
+        let depth = |vars: &[(&str, &str)]| with(vars).depth;
+        assert_eq!(
+            depth(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]),
+            ColorDepth::True
+        );
+        assert_eq!(depth(&[("TERM", "tmux-256color")]), ColorDepth::Indexed);
+        assert_eq!(depth(&[("TERM", "linux")]), ColorDepth::Ansi);
+        assert_eq!(depth(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), ColorDepth::None);
+        assert_eq!(depth(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]), ColorDepth::Indexed);
+        assert!(!with(&[utf8]).ascii);
+        assert!(with(&[("LC_ALL", "C"), utf8]).ascii);
+        assert!(with(&[]).ascii);
+    }
+
+    #[test]
+    fn colours_fall_back_to_near_ones() {
+        assert_eq!(xterm_index((255, 0, 0)), 196);
+        assert_eq!(xterm_index((128, 128, 128)), 244);
+        assert_eq!(ansi((250, 70, 90)), Color::LightRed);
+        assert_eq!(ramp(&VIRIDIS, f64::NAN), VIRIDIS[0]);
+        assert_eq!(ramp(&VIRIDIS, 2.0), VIRIDIS[8]);
+    }
+}
