@@ -268,7 +268,7 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         "a number above 0 and at most 1000",
     )?;
     let images =
-        checked("map.images", typed.images.unwrap_or(128), |n| *n >= 1, "at least 1 image")?;
+        checked("map.images", typed.images.unwrap_or(64), |n| *n >= 1, "at least 1 image")?;
     let share = |b: &f64| *b > 0.0 && *b <= 1.0;
     let budget = checked(
         "map.budget",
@@ -283,7 +283,7 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         checked("map.precision", precision.clone(), |p| p == "f32", "f32")?;
     }
     Ok(MapSpec {
-        every: typed.every.unwrap_or(100),
+        every: typed.every.unwrap_or(150),
         grid,
         range,
         images,

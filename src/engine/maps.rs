@@ -17,7 +17,7 @@ use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
 use crate::data::Split;
 use crate::landscape::direction::DirectionSpec;
-use crate::landscape::grid::{Pass, axis, passes};
+use crate::landscape::grid::{axis, passes};
 use crate::landscape::plane::{LossPlane, choose_images};
 use crate::landscape::surface::{Origin, Surface};
 use crate::model::{Plan, Weights};
@@ -26,6 +26,8 @@ use crate::telemetry::snapshot::MapProgress;
 
 /// Longest nap between two points: a request or the end of the run is seen within it.
 const LONGEST_NAP: Duration = Duration::from_millis(500);
+/// Points of each arm between two looks at who else wants the cores: a quarter of a second of a small network.
+const CHUNK: usize = 16;
 
 /// All arms' weights at one step.
 pub struct MapJob {
@@ -73,6 +75,24 @@ enum Interrupted {
     Failed(String),
 }
 
+impl ArmMap {
+    /// Computes the point at (row, column).
+    fn point(
+        &mut self,
+        (row, col): (usize, usize),
+        cancelled: &AtomicBool,
+    ) -> Result<(), Interrupted> {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Interrupted::Superseded);
+        }
+        let nx = self.surface.xs.len();
+        let tally = self.plane.at(self.surface.xs[col], self.surface.ys[row])?;
+        self.surface.loss[row * nx + col] = tally.mean_loss();
+        self.surface.acc[row * nx + col] = tally.accuracy();
+        Ok(())
+    }
+}
+
 impl From<TchError> for Interrupted {
     fn from(e: TchError) -> Self {
         Self::Failed(format!("the map could not be computed: {e}"))
@@ -112,16 +132,19 @@ impl Mapper {
         let total = self.spec.grid * self.spec.grid * maps.len();
         let mut progress = MapProgress { step, grid: 0, done: 0, total };
         for (index, pass) in passes.iter().enumerate() {
-            // What is coarse is shown whatever else waits; finer passes give way to newer weights.
-            if index > 0 && jobs.has_waiting() {
-                return Err(Interrupted::Superseded);
-            }
             let complete = index + 1 == passes.len();
             // The very first coarse map is not held back: it is small, and somebody waits for it.
             let paced = !(first && index == 0);
             progress.grid = pass.lines.len();
-            for map in &mut maps {
-                self.compute(map, pass, paced, &mut progress)?;
+            for points in pass.points.chunks(CHUNK) {
+                // What is coarse is shown whatever else waits; finer passes give way to newer weights, and the file
+                // holds what was done.
+                if index > 0 && jobs.has_waiting() {
+                    return self.write_all(&maps, &passes[index - 1].lines, step, &chosen);
+                }
+                self.compute(&mut maps, points, paced, &mut progress)?;
+            }
+            for map in &maps {
                 self.tell(Message::MapPass(Box::new(MapPass {
                     arm: map.arm,
                     step,
@@ -133,38 +156,70 @@ impl Mapper {
                 })))?;
             }
         }
-        for map in &maps {
-            self.write(map, step, &chosen)?;
-        }
-        Ok(())
+        let all: Vec<usize> = (0..self.spec.grid).collect();
+        self.write_all(&maps, &all, step, &chosen)
     }
 
+    /// Writes every arm's map on these rows and columns, all of whose points are computed.
+    fn write_all(
+        &self,
+        maps: &[ArmMap],
+        lines: &[usize],
+        step: u64,
+        chosen: &[i64],
+    ) -> Result<(), Interrupted> {
+        maps.iter().try_for_each(|map| self.write(map, &map.surface.on_lines(lines), step, chosen))
+    }
+
+    /// Some points of all arms: one after the other within the budget while the arms train, an arm to a core once
+    /// they are done.
     fn compute(
         &self,
-        map: &mut ArmMap,
-        pass: &Pass,
+        maps: &mut [ArmMap],
+        points: &[(usize, usize)],
         paced: bool,
         at: &mut MapProgress,
     ) -> Result<(), Interrupted> {
-        let nx = map.surface.xs.len();
-        for (row, col) in &pass.points {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(Interrupted::Superseded);
-            }
-            let begun = thread_seconds();
-            let tally = map.plane.at(map.surface.xs[*col], map.surface.ys[*row])?;
-            map.surface.loss[row * nx + col] = tally.mean_loss();
-            map.surface.acc[row * nx + col] = tally.accuracy();
-            at.done += 1;
+        if self.unhurried.load(Ordering::Relaxed) && self.cores >= maps.len() {
+            let cancelled = &self.cancelled;
+            let results: Vec<Result<(), Interrupted>> = thread::scope(|scope| {
+                let threads: Vec<_> = maps
+                    .iter_mut()
+                    .map(|map| {
+                        scope.spawn(|| {
+                            tch::set_num_threads(1);
+                            points.iter().try_for_each(|point| map.point(*point, cancelled))
+                        })
+                    })
+                    .collect();
+                let failed = || Err(Interrupted::Failed("a map's thread panicked".to_owned()));
+                threads.into_iter().map(|t| t.join().unwrap_or_else(|_| failed())).collect()
+            });
+            at.done += points.len() * maps.len();
             self.tell(Message::MapProgress(*at))?;
-            if paced && !self.unhurried.load(Ordering::Relaxed) {
-                thread::sleep(nap(thread_seconds() - begun, self.spec.budget, self.cores));
+            return results.into_iter().collect();
+        }
+        for map in maps {
+            for point in points {
+                let begun = thread_seconds();
+                map.point(*point, &self.cancelled)?;
+                at.done += 1;
+                self.tell(Message::MapProgress(*at))?;
+                if paced && !self.unhurried.load(Ordering::Relaxed) {
+                    thread::sleep(nap(thread_seconds() - begun, self.spec.budget, self.cores));
+                }
             }
         }
         Ok(())
     }
 
-    fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
+    fn write(
+        &self,
+        map: &ArmMap,
+        surface: &Surface,
+        step: u64,
+        chosen: &[i64],
+    ) -> Result<(), Interrupted> {
         let file = format!("surfaces/{step:08}-{}.h5", map.name);
         let origin = Origin {
             arm: &map.name,
@@ -178,14 +233,14 @@ impl Mapper {
             plan: map.plane.plan(),
             directions: map.plane.directions(),
         };
-        let written = map.surface.write_hdf5(&self.root.join(&file), &origin);
+        let written = surface.write_hdf5(&self.root.join(&file), &origin);
         let failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
         self.tell(Message::MapWritten(SurfaceWritten {
             arm: map.name.clone(),
             step,
             t: self.start.elapsed().as_secs_f64(),
             file: written.is_ok().then_some(file),
-            stats: map.surface.stats(),
+            stats: surface.stats(),
         }))?;
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))
     }

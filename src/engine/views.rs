@@ -37,6 +37,8 @@ struct Private {
     flow: FlowHistory,
     first_loss: f64,
     smooth_loss: f64,
+    /// Smoothed logarithm of the stem's gradient norm over the last conv's.
+    smooth_growth: f64,
     /// Verdicts already alerted.
     told: Vec<Verdict>,
 }
@@ -66,6 +68,7 @@ impl Views {
             flow: FlowHistory::default(),
             first_loss: f64::NAN,
             smooth_loss: f64::NAN,
+            smooth_growth: f64::NAN,
             told: Vec::new(),
         });
         let maps = MapsView { arms: arms.map(|_, _| None), ..MapsView::default() };
@@ -166,18 +169,26 @@ impl Views {
 
     /// The arm's verdict after a step; an alert the first time that it is a new kind of bad.
     fn judge(&mut self, id: ArmId, sample: &StepSample) -> Option<Alert> {
+        let losses = self.private.values().map(|p| p.smooth_loss);
+        let best_loss = losses.fold(f64::NAN, f64::min);
         let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
         // The head's weights start near zero and say nothing of the trunk: its last conv is where the way back begins.
         let [stem, .., last_conv, _head] = arm.flow.now[..] else { return None };
         if !matches!(arm.state, ArmState::Training | ArmState::Waiting) {
             return None;
         }
+        let growth = (stem / last_conv).ln();
+        if private.smooth_growth.is_finite() {
+            private.smooth_growth += SMOOTHING * (growth - private.smooth_growth);
+        } else {
+            private.smooth_growth = growth;
+        }
         arm.verdict = assess(&Signs {
             step: sample.step,
             first_loss: private.first_loss,
             loss: private.smooth_loss,
-            stem,
-            head: last_conv,
+            best_loss,
+            growth: private.smooth_growth.exp(),
         });
         if !arm.verdict.is_unhealthy() || private.told.contains(&arm.verdict) {
             return None;
@@ -190,6 +201,10 @@ impl Views {
             ),
             Verdict::VanishingGradient => format!(
                 "{name}: the gradient vanishes, {stem:.3e} at the stem, {last_conv:.3e} at the last conv"
+            ),
+            Verdict::Lagging => format!(
+                "{name}: far behind, loss {:.3} after {} steps, the best arm {best_loss:.3}",
+                private.smooth_loss, sample.step
             ),
             _ => format!(
                 "{name}: not learning, loss {:.3} after {} steps, {:.3} at first",

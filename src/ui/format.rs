@@ -18,6 +18,16 @@ pub fn short(value: f64) -> String {
     }
 }
 
+/// A level as a label: [`short`] without trailing zeros.
+pub fn level(value: f64) -> String {
+    let text = short(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 /// A setting as it was typed: `0.1`, `5e-4`, `64`.
 pub fn setting(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { format!("{value}") }
@@ -67,6 +77,7 @@ mod tests {
     fn figures_are_short_and_missing_ones_are_dashes() {
         let told = [0.0, 0.1234, 12.34, 1234.5, 1e-5, -2.5e7, f64::NAN].map(short);
         assert_eq!(told, ["0", "0.123", "12.3", "1234", "1.0e-5", "-2.5e7", "-"]);
+        assert_eq!([2.88, 2.5, 400.0, 1e-5].map(level), ["2.88", "2.5", "400", "1.0e-5"]);
         assert_eq!([0.1, 5e-4, 64.0, 0.0].map(setting), ["0.1", "5e-4", "64", "0"]);
         assert_eq!([3.4, 65.0, 8040.0, f64::NAN].map(duration), ["3s", "1m05s", "2h14m", "-"]);
         assert_eq!([bytes(512_000_000), bytes(1_440_000_000)], ["512 MB", "1.4 GB"]);

@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Widget};
@@ -85,6 +85,7 @@ pub fn frame(buf: &mut Buffer, area: Rect, title: &[Piece], focused: bool, theme
         .borders(Borders::ALL)
         .border_set(set)
         .border_style(style)
+        .title_style(Style::default().fg(Color::Reset))
         .title(Line::from(spans));
     let inner = block.inner(area);
     block.render(area, buf);

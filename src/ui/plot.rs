@@ -91,8 +91,9 @@ impl Plot {
             text(buf, body.x - 1 - columns(label).min(gutter), y, gutter, label, theme.dim());
             put(buf, body.x - 1, y, tick, theme.dim());
         }
-        self.draw_marks(body, buf, theme);
+        self.draw_bars(body, buf, theme);
         self.draw_lines(body, buf, theme, (low, high));
+        self.draw_mark_labels(body, buf, theme);
         if rows < area.height {
             let y = area.bottom() - 1;
             let last = format!("{:.0}", self.x.1);
@@ -108,9 +109,13 @@ impl Plot {
     }
 
     fn visible(&self) -> impl Iterator<Item = f64> + '_ {
-        let all = self.lines.iter().map(|l| &l.points).chain(self.dots.iter().map(|d| &d.points));
+        // Single points do not stretch the axis: one beyond it is drawn at its end, as such.
         let positive = self.scale == Scale::Log;
-        all.flatten().map(|p| p.1).filter(move |y| y.is_finite() && (!positive || *y > 0.0))
+        self.lines
+            .iter()
+            .flat_map(|l| &l.points)
+            .map(|p| p.1)
+            .filter(move |y| y.is_finite() && (!positive || *y > 0.0))
     }
 
     /// Least and largest y, never equal; none without any value.
@@ -148,11 +153,9 @@ impl Plot {
 
     /// Labelled values of the y axis, no two on one row.
     fn labels(&self, low: f64, high: f64, rows: u16) -> Vec<(f64, String)> {
-        if !self.ticks.is_empty() {
-            return self.ticks.iter().map(|v| (*v, format!("{v:.0}"))).collect();
-        }
         let wanted = usize::from((rows / 3).clamp(2, 8));
         let mut values = match self.scale {
+            _ if !self.ticks.is_empty() => self.ticks.clone(),
             Scale::Linear => even_ticks(low, high, wanted),
             Scale::Log => log_ticks(low, high, wanted),
         };
@@ -166,19 +169,28 @@ impl Plot {
         values.into_iter().map(|v| (v, tick_label(v))).collect()
     }
 
-    fn draw_marks(&self, body: Rect, buf: &mut Buffer, theme: Theme) {
-        let bar = if theme.ascii { ':' } else { '┊' };
-        let mut free_from = body.x;
-        for (x, label) in &self.marks {
+    /// The marks' columns on the screen, with their labels.
+    fn placed_marks(&self, body: Rect) -> impl Iterator<Item = (u16, &str)> {
+        self.marks.iter().filter_map(move |(x, label)| {
             let column = self.column(*x, body.width) / 2.0;
-            if !(0.0..f64::from(body.width)).contains(&column) {
-                continue;
-            }
-            let at = body.x + column as u16;
+            let inside = (0.0..f64::from(body.width)).contains(&column);
+            inside.then(|| (body.x + column as u16, label.as_str()))
+        })
+    }
+
+    fn draw_bars(&self, body: Rect, buf: &mut Buffer, theme: Theme) {
+        let bar = if theme.ascii { ':' } else { '┊' };
+        for (at, _) in self.placed_marks(body) {
             for y in body.y..body.bottom() {
                 put(buf, at, y, bar, theme.warning());
             }
-            // Labels that would run into each other are left out; their bars stay.
+        }
+    }
+
+    /// Labels stand over the curves; one that would run into the one before is left out, its bar stays.
+    fn draw_mark_labels(&self, body: Rect, buf: &mut Buffer, theme: Theme) {
+        let mut free_from = body.x;
+        for (at, label) in self.placed_marks(body) {
             if at >= free_from && at + columns(label) <= body.right() {
                 text(buf, at, body.y, columns(label), label, theme.warning());
                 free_from = at + columns(label) + 1;
@@ -216,11 +228,29 @@ impl Plot {
             for (x, y) in &dots.points {
                 let column = self.column(*x, body.width) / 2.0;
                 let row = self.row(*y, low, high, body.height) / 4.0;
-                let inside = (0.0..f64::from(body.width)).contains(&column)
-                    && (0.0..f64::from(body.height)).contains(&row);
-                if inside {
-                    put(buf, body.x + column as u16, body.y + row as u16, dots.symbol, dots.style);
+                if !(0.0..f64::from(body.width)).contains(&column) || row.is_nan() {
+                    continue;
                 }
+                let last = f64::from(body.height) - 1.0;
+                let symbol = match row {
+                    _ if (0.0..last + 1.0).contains(&row) => dots.symbol,
+                    _ if row < 0.0 => {
+                        if theme.ascii {
+                            '^'
+                        } else {
+                            '▲'
+                        }
+                    }
+                    _ => {
+                        if theme.ascii {
+                            'v'
+                        } else {
+                            '▼'
+                        }
+                    }
+                };
+                let row = row.clamp(0.0, last) as u16;
+                put(buf, body.x + column as u16, body.y + row, symbol, dots.style);
             }
         }
     }

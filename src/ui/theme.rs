@@ -142,9 +142,9 @@ impl Theme {
         Style::default().add_modifier(Modifier::BOLD)
     }
 
-    /// The frame of the panel that has the focus.
+    /// The frame of the panel that has the focus: the terminal's own foreground, for it may be dark on light.
     pub fn focus(self) -> Style {
-        self.fg((240, 240, 250)).add_modifier(Modifier::BOLD)
+        Style::default().fg(Color::Reset).add_modifier(Modifier::BOLD)
     }
 
     /// The frame of the other panels.

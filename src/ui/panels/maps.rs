@@ -18,6 +18,8 @@ const DENSITY: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
 const LOG_SHIFT: f64 = 0.1;
 /// Columns of a map from which on its isolines are labelled.
 const WIDE_FOR_LABELS: u16 = 16;
+/// Rows of a field for every isoline drawn on it: a level is crossed at least twice from bottom to top.
+const ROWS_PER_LEVEL: u16 = 2;
 
 /// Draws the panel.
 pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffer) {
@@ -145,7 +147,8 @@ fn draw_isolines(map: &LossMap, maps: &MapsView, field: Rect, buf: &mut Buffer, 
     let to_dots = |(x, y): (f64, f64)| {
         ((x - x0) / (x1 - x0) * (wide as f64 - 1.0), (y1 - y) / (y1 - y0) * (high as f64 - 1.0))
     };
-    for line in &map.isolines {
+    let levels = shown_levels(maps, field);
+    for line in map.isolines.iter().filter(|l| levels.contains(&l.level)) {
         for pair in line.points.windows(2) {
             raster.line(to_dots(pair[0]), to_dots(pair[1]), 0);
         }
@@ -166,8 +169,15 @@ fn draw_isolines(map: &LossMap, maps: &MapsView, field: Rect, buf: &mut Buffer, 
         }
     }
     if field.width >= WIDE_FOR_LABELS {
-        draw_labels(map, maps, field, buf, theme, &to_dots);
+        draw_labels(map, maps, &levels, field, buf, theme, &to_dots);
     }
+}
+
+/// The levels that a field has room for: every one, or every second, third ... where lines would run together.
+fn shown_levels(maps: &MapsView, field: Rect) -> Vec<f64> {
+    let room = usize::from(field.height / ROWS_PER_LEVEL).max(2);
+    let every = maps.levels.len().div_ceil(room).max(1);
+    maps.levels.iter().copied().skip(every / 2).step_by(every).collect()
 }
 
 /// What is written on the field: black or white, on the field's colour.
@@ -183,6 +193,7 @@ fn on_field(loss: f64, maps: &MapsView, theme: Theme) -> Style {
 fn draw_labels(
     map: &LossMap,
     maps: &MapsView,
+    levels: &[f64],
     field: Rect,
     buf: &mut Buffer,
     theme: Theme,
@@ -191,14 +202,14 @@ fn draw_labels(
     let center = (field.x + field.width / 2, field.y + field.height / 2);
     let mut taken: Vec<(u16, u16, u16)> =
         vec![(center.1, center.0.saturating_sub(1), center.0 + 1)];
-    for (turn, level) in maps.levels.iter().enumerate() {
+    for (turn, level) in levels.iter().enumerate() {
         let lines = map.isolines.iter().filter(|l| l.level == *level);
         let Some(line) = lines.max_by_key(|l| l.points.len()) else { continue };
-        let label = format::short(*level);
+        let label = format::level(*level);
         let wide = columns(&label);
         let count = line.points.len();
         // Spread round the centre: every level begins its search elsewhere on its line.
-        let order = (0..count).map(|i| (i + turn * count / maps.levels.len().max(1)) % count);
+        let order = (0..count).map(|i| (i + turn * count / levels.len()) % count);
         for vertex in order {
             let (dx, dy) = to_dots(line.points[vertex]);
             let (column, row) = ((dx / 2.0) as u16, (dy / 4.0) as u16);
