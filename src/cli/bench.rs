@@ -1,5 +1,6 @@
 //! `landscope bench`: medians and ratios of runs made in turn, in one sitting.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -28,35 +29,51 @@ enum Subject {
 
 /// Runs everything in turn and prints medians and ratios.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
-    let (mut with, mut bare, mut peer) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut with, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
     for round in 1..=args.rounds {
-        with.push(twin_step_ms(args, Subject::Telemetry)?);
-        bare.push(twin_step_ms(args, Subject::Bare)?);
+        let telemetry = time(args, Subject::Telemetry)?;
+        let nothing = time(args, Subject::Bare)?;
         let mut line = format!(
-            "round {round}: twin step {:.1} ms, {:.1} ms without telemetry",
-            with[with.len() - 1],
-            bare[bare.len() - 1]
+            "round {round}: mean step {:.1} ms, {:.1} ms without telemetry; median step {:.1} ms",
+            telemetry.mean_ms, nothing.mean_ms, telemetry.median_ms
         );
+        steps.push(telemetry.median_ms);
+        with.push(telemetry.mean_ms);
+        bare.push(nothing.mean_ms);
         if let Some(dir) = &args.peer {
-            peer.push(peer_ms(args, dir)?);
-            line += &format!(", peer {:.1} ms", peer[peer.len() - 1]);
+            let figure = peer_ms(args, dir)?;
+            line += &format!(", peer's {figure:.1} ms");
+            peer.push(figure);
         }
         println!("{line}");
     }
-    let (with, bare) = (median(with), median(bare));
-    println!("twin step, all telemetry on, maps off   {with:8.1} ms (median of {})", args.rounds);
-    println!("the same without telemetry              {bare:8.1} ms");
-    println!("telemetry costs                         {:8.1} %", (with / bare - 1.0) * 100.0);
+    println!("medians of {} rounds, in turn, maps off:", args.rounds);
+    let (steps, with, bare) = (median(steps), median(with), median(bare));
+    println!("  mean step, all telemetry and a 160x48 dashboard   {with:8.1} ms");
+    println!("  mean step, nothing recorded or drawn              {bare:8.1} ms");
+    println!(
+        "  telemetry costs                                   {:8.1} %",
+        (with / bare - 1.0) * 100.0
+    );
+    println!("  median twin step, all telemetry                   {steps:8.1} ms");
     if !peer.is_empty() {
         let peer = median(peer);
-        println!("peer_train.py (PyTorch eager)           {peer:8.1} ms");
-        println!("peer over landscope                     {:8.2} times", peer / with);
+        println!("  median twin step of peer_train.py                 {peer:8.1} ms");
+        println!("  peer over landscope                               {:8.2} times", peer / steps);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Mean wall time of a twin step, milliseconds.
-fn twin_step_ms(args: &BenchArgs, subject: Subject) -> Result<f64> {
+/// How long a twin step takes, from one step's end to the next one's.
+struct Timing {
+    /// Over the whole run, evaluations beside it included, milliseconds.
+    mean_ms: f64,
+    /// As the peer tells it, milliseconds; NaN if the steps between were not told.
+    median_ms: f64,
+}
+
+/// Times one run.
+fn time(args: &BenchArgs, subject: Subject) -> Result<Timing> {
     let out = std::env::temp_dir().join(format!("landscope-bench-{}", std::process::id()));
     let experiment = experiment(args, subject)?;
     let (sender, receiver) = sync_channel(1);
@@ -81,7 +98,7 @@ fn twin_step_ms(args: &BenchArgs, subject: Subject) -> Result<f64> {
     let removed = std::fs::remove_dir_all(&out);
     ending?;
     removed.wrap_err_with(|| out.display().to_string())?;
-    period(&receiver, args.steps)
+    timing(&receiver, args.steps)
 }
 
 /// The run that is timed: the config's, without maps.
@@ -117,13 +134,20 @@ impl Recorder for StepTimes {
     }
 }
 
-/// Milliseconds a step: the mean from the first step's end to the last's, the only two that both subjects tell.
-fn period(times: &Receiver<Vec<(u64, f64)>>, steps: u64) -> Result<f64> {
+/// Figures of the run that `times` tells: a step ends when its slowest arm has.
+fn timing(times: &Receiver<Vec<(u64, f64)>>, steps: u64) -> Result<Timing> {
     let times = times.recv().wrap_err("the run told no step")?;
-    let at = |step: u64| times.iter().filter(|(s, _)| *s == step).map(|(_, t)| *t).reduce(f64::max);
-    let (first, last) = (at(1), at(steps));
-    let (Some(first), Some(last)) = (first, last) else { bail!("the run ended early") };
-    Ok((last - first) * 1e3 / (steps - 1) as f64)
+    let mut ends: BTreeMap<u64, f64> = BTreeMap::new();
+    for (step, t) in times {
+        ends.entry(step).and_modify(|end| *end = end.max(t)).or_insert(t);
+    }
+    let (Some(first), Some(last)) = (ends.get(&1), ends.get(&steps)) else {
+        bail!("the run ended early")
+    };
+    let mean_ms = (last - first) * 1e3 / (steps - 1) as f64;
+    let between: Vec<f64> = ends.values().zip(ends.values().skip(1)).map(|(a, b)| b - a).collect();
+    let whole = ends.len() as u64 == steps;
+    Ok(Timing { mean_ms, median_ms: if whole { median(between) * 1e3 } else { f64::NAN } })
 }
 
 /// The peer's own figure, milliseconds.
