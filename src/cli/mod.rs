@@ -35,9 +35,13 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Completions { shell }) => completions::print(shell),
     };
     done.unwrap_or_else(|report| {
-        // One line: the report's chain, without colours, for logs and scripts.
-        eprintln!("landscope: {report:#}");
-        ExitCode::from(status_of(&report))
+        let status = status_of(&report);
+        // One line, for logs and scripts. Errors of the rooms are whole sentences that hold their source already.
+        match report.is::<ConfigError>() || report.is::<EngineError>() {
+            true => eprintln!("landscope: {report}"),
+            false => eprintln!("landscope: {report:#}"),
+        }
+        ExitCode::from(status)
     })
 }
 

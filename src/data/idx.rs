@@ -38,7 +38,7 @@ fn find(dir: &Path, stem: &str, dims: u8) -> Result<PathBuf, DataError> {
     let found = all.map(|n| dir.join(n)).find(|p| p.is_file());
     found.ok_or_else(|| DataError::Unreadable {
         path: dir.join(&names[0]),
-        source: io::Error::from(io::ErrorKind::NotFound),
+        source: io::Error::new(io::ErrorKind::NotFound, "no such file"),
         hint: format!("{0} or {0}.gz", names[0]),
     })
 }

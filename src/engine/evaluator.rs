@@ -12,6 +12,7 @@ use crate::data::Split;
 use crate::landscape::plane::evaluate;
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::{EvalSample, Event};
+use crate::train::device::use_threads;
 
 /// One arm's weights to be tested.
 pub struct EvalJob {
@@ -27,7 +28,7 @@ pub struct EvalJob {
 
 /// Evaluates jobs until the mailbox is closed.
 pub fn run(jobs: &Mailbox<EvalJob>, test: &Split, out: &SyncSender<Message>, start: Instant) {
-    tch::set_num_threads(1);
+    use_threads(1);
     while let Some(job) = jobs.take() {
         let result = guarded(|| {
             let tally = evaluate(&job.plan, &job.weights, test).map_err(|e| e.to_string())?;

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use tch::TchError;
 
 use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
@@ -23,6 +22,7 @@ use crate::landscape::surface::{Origin, Surface};
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::SurfaceWritten;
 use crate::telemetry::snapshot::MapProgress;
+use crate::train::device::{TorchError, use_threads};
 
 /// Longest nap between two points: a request or the end of the run is seen within it.
 const LONGEST_NAP: Duration = Duration::from_millis(500);
@@ -93,8 +93,8 @@ impl ArmMap {
     }
 }
 
-impl From<TchError> for Interrupted {
-    fn from(e: TchError) -> Self {
+impl From<TorchError> for Interrupted {
+    fn from(e: TorchError) -> Self {
         Self::Failed(format!("the map could not be computed: {e}"))
     }
 }
@@ -102,7 +102,7 @@ impl From<TchError> for Interrupted {
 impl Mapper {
     /// Computes jobs until the mailbox is closed.
     pub fn run(&self, jobs: &Mailbox<MapJob>) {
-        tch::set_num_threads(1);
+        use_threads(1);
         let mut first = true;
         while let Some(job) = jobs.take() {
             let first = std::mem::take(&mut first);
@@ -187,7 +187,7 @@ impl Mapper {
                     .iter_mut()
                     .map(|map| {
                         scope.spawn(|| {
-                            tch::set_num_threads(1);
+                            use_threads(1);
                             points.iter().try_for_each(|point| map.point(*point, cancelled))
                         })
                     })

@@ -3,7 +3,6 @@
 //! Threads: `arm-NAME` each, `eval`, `maps`, `saver`, and the engine's own, the hub. All are joined.
 
 mod conductor;
-mod device;
 mod evaluator;
 mod gather;
 mod hub;
@@ -19,8 +18,6 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-pub use device::DeviceError;
-
 use crate::config::Experiment;
 use crate::data::DataError;
 use crate::link::{self, Client};
@@ -28,6 +25,7 @@ use crate::record::Recorder;
 use crate::record::folder::FolderError;
 use crate::telemetry::event::RunStatus;
 use crate::telemetry::snapshot::{Phase, Snapshot};
+use crate::train::device::{DeviceError, TorchError};
 use crate::train::worker::Fault;
 
 /// Why a run could not be started.
@@ -50,7 +48,7 @@ pub enum EngineError {
     Thread(std::io::Error),
     /// torch failed before the first step.
     #[error("torch: {0}")]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] TorchError),
     /// The engine itself failed.
     #[error("the engine failed: {0}")]
     Panic(String),

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tch::Device;
-
-use super::{EngineError, Options, device};
+use super::{EngineError, Options};
 use crate::arm::PerArm;
 use crate::config::{ArmSpec, ConfigError, Experiment, Length};
 use crate::data::{Dataset, Split};
@@ -18,6 +16,7 @@ use crate::record::{folder, log};
 use crate::telemetry::event::{RunStarted, Versions};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
+use crate::train::device::{self, Device};
 use crate::train::worker::Fault;
 
 /// Everything that a run needs.
@@ -99,7 +98,7 @@ pub fn prepare(
         experiment: serde_json::to_value(experiment.to_typed()).unwrap_or_default(),
         versions: Versions {
             landscope: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: "2.11.0".to_owned(),
+            libtorch: device::libtorch_version().to_owned(),
         },
         device: device::name(device),
         arms: names,

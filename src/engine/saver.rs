@@ -12,6 +12,7 @@ use crate::arm::ArmName;
 use crate::model::Plan;
 use crate::telemetry::event::{CheckpointWritten, Event};
 use crate::train::checkpoint::{self, Part};
+use crate::train::device::use_threads;
 use crate::train::worker::ArmCopy;
 
 /// All arms at one step.
@@ -37,7 +38,7 @@ pub struct Saver {
 impl Saver {
     /// Writes jobs until the mailbox is closed.
     pub fn run(&self, jobs: &Mailbox<SaveJob>, out: &SyncSender<Message>) {
-        tch::set_num_threads(1);
+        use_threads(1);
         while let Some(job) = jobs.take() {
             let parts: Vec<Part<'_>> =
                 job.arms.iter().map(|(name, plan, copy)| Part { name, plan, copy }).collect();

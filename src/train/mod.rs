@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod control;
+pub mod device;
 pub mod lockstep;
 pub mod measure;
 pub mod optimizer;

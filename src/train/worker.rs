@@ -6,6 +6,7 @@ use std::time::Instant;
 use tch::{Device, TchError, Tensor};
 
 use super::control::Settings;
+use super::device::use_threads;
 use super::lockstep::Place;
 use super::measure::{Gauges, StepFigures};
 use super::optimizer::{Optimizer, StepSettings};
@@ -175,7 +176,7 @@ impl Worker {
     /// # Errors
     /// When torch fails or nobody listens.
     pub fn run(self, place: &Place<Directive>, out: Outlet) -> Result<(), WorkerError> {
-        tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1));
+        use_threads(self.threads);
         let net = Network::new(Arc::clone(&self.plan), &self.initial, self.device)?;
         let optimizer = Optimizer::new(&self.spec.train, net.theta())?;
         let order = BatchOrder::new(self.seed, self.train.len());

@@ -2,6 +2,8 @@
 
 mod app;
 mod braille;
+#[cfg(test)]
+mod fixture;
 mod format;
 mod keys;
 mod paint;
@@ -9,6 +11,8 @@ mod panels;
 mod plot;
 mod screen;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 mod view;
 

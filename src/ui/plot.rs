@@ -201,8 +201,7 @@ impl Plot {
     fn draw_lines(&self, body: Rect, buf: &mut Buffer, theme: Theme, (low, high): (f64, f64)) {
         let mut raster = Raster::new(body.width, body.height);
         for (ink, line) in self.lines.iter().enumerate().rev() {
-            let placed =
-                line.points.iter().filter(|p| self.scale == Scale::Linear || !(p.1 <= 0.0));
+            let placed = line.points.iter().filter(|p| self.scale == Scale::Linear || p.1 > 0.0);
             let placed = placed
                 .map(|(x, y)| (self.column(*x, body.width), self.row(*y, low, high, body.height)));
             let binned = bin(placed);

@@ -56,9 +56,7 @@ fn draw_column(
         let (x, y) = (part.x + column, part.y + line);
         if theme.has_colors() && !theme.ascii {
             let color = |p: Option<f64>| p.map(|p| theme.color(theme.heat_color(p)));
-            let mut style = Style::default();
-            style.fg = color(upper);
-            style.bg = color(lower);
+            let style = Style { fg: color(upper), bg: color(lower), ..Style::default() };
             put(buf, x, y, if upper.is_some() { '▀' } else { ' ' }, style);
         } else if let Some(p) = upper.or(lower) {
             let symbol = DENSITY[((p * 7.99) as usize).min(7)];

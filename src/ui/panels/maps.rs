@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::{arm_piece, framed, grid};
-use crate::telemetry::snapshot::{LossMap, MapsView, Snapshot};
+use crate::telemetry::snapshot::{LossMap, MapsView, Phase, Snapshot};
 use crate::ui::braille::Raster;
 use crate::ui::format;
 use crate::ui::paint::{Piece, columns, pieces, put, text};
@@ -41,6 +41,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
         let hint = match (&snapshot.maps.job, snapshot.maps.next_step) {
             (Some(_), _) => "computing the first map",
             (None, Some(_)) => "the first map follows the first step",
+            (None, None) if matches!(snapshot.phase, Phase::Starting(_)) => "no map yet",
             (None, None) => "press m for a map",
         };
         text(buf, inner.x, inner.y, inner.width, hint, theme.dim());

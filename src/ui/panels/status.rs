@@ -92,7 +92,7 @@ fn progress_line(snapshot: &Snapshot, line: Rect, buf: &mut Buffer, theme: Theme
         (format!("  epoch {:.1}", snapshot.epoch), theme.text()),
     ];
     let over = matches!(snapshot.phase, Phase::Ended(_));
-    if !over && snapshot.steps_per_s.is_finite() {
+    if !over && snapshot.steps_per_s > 0.0 {
         told.push((format!("  {} step/s", format::short(snapshot.steps_per_s)), theme.text()));
         told.push((format!("  {} left", format::duration(snapshot.eta_s)), theme.text()));
     }

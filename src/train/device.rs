@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use tch::Device;
+pub use tch::{Device, TchError as TorchError};
 
 use crate::config::DeviceChoice;
 
@@ -76,6 +76,16 @@ fn load_cuda() -> Result<usize, String> {
         }
     }
     Err(reason)
+}
+
+/// Threads for torch's operators on the calling thread; at least one.
+pub fn use_threads(count: usize) {
+    tch::set_num_threads(i32::try_from(count.max(1)).unwrap_or(1));
+}
+
+/// The libtorch that the program was built with, as its own files name it (`2.11.0`).
+pub fn libtorch_version() -> &'static str {
+    env!("LANDSCOPE_LIBTORCH_VERSION")
 }
 
 /// The device as events name it: `cpu`, `cuda:0`.

@@ -1,0 +1,51 @@
+//! What several test programs share.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Settings of a run that takes a second: the smallest network, no maps.
+pub const SMALL: [&str; 4] = ["--set", "model.depth=8", "--set", "map.every=0"];
+
+/// The program, headless, with its run folders below `out`.
+pub fn landscope(out: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_landscope"));
+    command.args(["run", "--headless", "--out"]).arg(out);
+    command
+}
+
+/// The events on stdout: every line must be one.
+pub fn events(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+}
+
+/// Events of one kind.
+pub fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|e| e["event"] == kind).collect()
+}
+
+/// The one run folder below `out`.
+pub fn run_folder(out: &Path) -> PathBuf {
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    folders.remove(0)
+}
+
+/// A Python with the modules, from `LANDSCOPE_TEST_PYTHON` or the path; none with the reason printed.
+pub fn python_with(modules: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("LANDSCOPE_TEST_PYTHON")
+        .map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    let probe = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
+    match probe {
+        Ok(done) if done.status.success() => Some(python),
+        _ => {
+            println!("skipped: {} cannot import {modules}", python.display());
+            None
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The program without a screen, end to end.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use common::{SMALL, events, landscope, of_kind, run_folder};
+use serde_json::Value;
+
+#[test]
+fn json_holds_every_event_in_order_and_nothing_else() {
+    let out = tempfile::tempdir().unwrap();
+    let done = landscope(out.path())
+        .args(["--steps", "24", "--format", "json", "--set", "model.depth=8"])
+        .args(["--set", "map.every=10", "--set", "map.grid=5", "--set", "map.images=16"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+    let events = events(&done);
+
+    let first = &events[0];
+    assert_eq!(first["event"], "run");
+    assert_eq!(first["arms"].as_array().unwrap().len(), 2);
+    let layers = first["arms"][0]["layers"].as_array().unwrap();
+    assert_eq!(
+        (&layers[0]["name"], &layers[0]["shape"]),
+        (&"conv1.weight".into(), &serde_json::json!([8, 1, 3, 3]))
+    );
+    for (index, arm) in ["skip", "noskip"].iter().enumerate() {
+        let steps: Vec<&Value> =
+            of_kind(&events, "step").into_iter().filter(|e| e["arm"] == *arm).collect();
+        let numbers: Vec<u64> = steps.iter().map(|s| s["step"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (1..=24).collect::<Vec<_>>(), "{arm}");
+        let layers = first["arms"][index]["layers"].as_array().unwrap().len();
+        for step in &steps {
+            assert_eq!(step["layer_grad_norms"].as_array().unwrap().len(), layers);
+            let angle = step["angle"]["full_deg"].as_f64().unwrap();
+            assert!((-90.0..=90.0).contains(&angle));
+            assert!(step["angle"]["plane_deg"].is_null());
+            let share = &step["step_share"];
+            let sum: f64 =
+                ["gradient", "momentum", "decay"].iter().map(|k| share[k].as_f64().unwrap()).sum();
+            assert!((sum - 1.0).abs() < 1e-6, "{share}");
+            let acc = step["acc"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&acc));
+        }
+        // 1437 / 64 = 22 batches: the end of the first epoch, and the end of the run.
+        let evals: Vec<u64> = of_kind(&events, "eval")
+            .into_iter()
+            .filter(|e| e["arm"] == *arm)
+            .map(|e| e["step"].as_u64().unwrap())
+            .collect();
+        assert_eq!(evals, [22, 24], "{arm}");
+    }
+    assert!(!of_kind(&events, "blocks").is_empty());
+    let surfaces = of_kind(&events, "surface");
+    assert!(surfaces.len() >= 2, "{surfaces:?}");
+    let folder = run_folder(out.path());
+    for surface in surfaces {
+        assert!(folder.join(surface["file"].as_str().unwrap()).is_file(), "{surface}");
+    }
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["status"]), (&"done".into(), &"finished".into()));
+    let times: Vec<f64> =
+        of_kind(&events, "step").iter().map(|e| e["t"].as_f64().unwrap()).collect();
+    assert!(times.iter().all(|t| *t > 0.0));
+
+    // The file holds the same.
+    let kept = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    assert_eq!(kept.as_bytes(), done.stdout);
+    for name in [
+        "run.toml",
+        "engine.log",
+        "latest",
+        "step-00000024/state.json",
+        "step-00000024/skip.safetensors",
+    ] {
+        assert!(folder.join(name).exists(), "{name} is missing");
+    }
+}
+
+#[test]
+fn both_arms_see_the_same_batches_and_a_seed_gives_the_same_run() {
+    let run = |seed: &str| {
+        let out = tempfile::tempdir().unwrap();
+        let done = landscope(out.path())
+            .args(["--steps", "6", "--format", "json", "--set", &format!("seed={seed}")])
+            .args(SMALL)
+            .output()
+            .unwrap();
+        let events = events(&done);
+        let loss =
+            |e: &&Value| (e["arm"].to_string(), e["step"].to_string(), e["loss"].to_string());
+        let mut losses: Vec<_> = of_kind(&events, "step").iter().map(loss).collect();
+        losses.sort();
+        losses
+    };
+    let (first, again, other) = (run("3"), run("3"), run("4"));
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+}
+
+#[test]
+fn text_ends_with_a_summary() {
+    let out = tempfile::tempdir().unwrap();
+    // No --headless: stdout is no terminal.
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_landscope"))
+        .arg("--out")
+        .arg(out.path())
+        .args(["--steps", "3"])
+        .args(SMALL)
+        .output()
+        .unwrap();
+    assert!(done.status.success());
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("finished after 3 steps"), "{text}");
+    assert!(text.contains("test err") && text.contains("noskip"), "{text}");
+    assert!(!text.contains('\u{1b}'), "an escape sequence in a file");
+}
+
+#[test]
+fn a_reader_that_leaves_stops_the_run_after_a_checkpoint() {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = landscope(out.path())
+        .args(["--steps", "100000", "--format", "json"])
+        .args(SMALL)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut line).unwrap();
+    assert!(line.contains("\"event\":\"run\""));
+    drop(reader);
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success());
+    assert!(String::from_utf8_lossy(&done.stderr).contains("nobody reads stdout"));
+    let kept = fs::read_to_string(run_folder(out.path()).join("metrics.jsonl")).unwrap();
+    assert!(kept.contains("\"event\":\"checkpoint\""));
+    assert!(kept.trim_end().ends_with('}') && kept.contains("\"status\":\"stopped\""));
+}
+
+#[test]
+fn signals_end_a_run_well() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let out = tempfile::tempdir().unwrap();
+        let mut child = landscope(out.path())
+            .args(["--steps", "100000", "--format", "json"])
+            .args(SMALL)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("\"event\":\"run\""));
+        let pid = child.id().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args([&format!("-{signal}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let last = lines.map(Result::unwrap).last().unwrap();
+        assert!(
+            last.contains("\"event\":\"done\"") && last.contains("\"status\":\"stopped\""),
+            "{signal}: {last}"
+        );
+        assert!(child.wait().unwrap().success(), "{signal}");
+    }
+}
