@@ -74,7 +74,9 @@ fn a_panic_in_a_worker_is_told_and_the_other_arm_goes_on() {
     );
     assert_eq!((arms[1].verdict, arms[1].latest.as_ref().unwrap().step), (Verdict::Failed, 6));
     assert!(
-        seen.alerts.iter().any(|a| a.kind == "worker-failed" && a.text.contains("noskip failed"))
+        seen.alerts
+            .iter()
+            .any(|a| a.kind == "worker-failed" && a.step == 6 && a.text.contains("noskip failed"))
     );
     let checkpoint = ending.folder.join("step-00000020");
     assert!(checkpoint.join("skip.safetensors").is_file());

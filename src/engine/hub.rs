@@ -254,6 +254,9 @@ impl Hub {
                 if matches!(state, ArmState::Diverged { .. } | ArmState::Failed(_)) {
                     self.whole[arm] = false;
                 }
+                if let ArmState::Failed(why) = &state {
+                    self.tell_failure(arm, why);
+                }
                 self.views.set_state(arm, state);
             }
             Report::Copy { arm, step, purpose, copy } => self.hand_on(arm, step, purpose, copy),
@@ -320,6 +323,19 @@ impl Hub {
         let (step, t) = (self.views.shown().step, self.start.elapsed().as_secs_f64());
         let kind = kind.to_owned();
         self.take(Event::Alert(Alert { arm: None, step, t, kind, level: Level::Warning, text }));
+    }
+
+    fn tell_failure(&mut self, arm: ArmId, why: &str) {
+        let name = self.names[arm].clone();
+        let step = self.views.shown().arms[arm].latest.as_ref().map_or(0, |s| s.step);
+        self.take(Event::Alert(Alert {
+            step,
+            t: self.start.elapsed().as_secs_f64(),
+            kind: "worker-failed".to_owned(),
+            level: Level::Error,
+            text: format!("{name} failed: {why}; the others go on"),
+            arm: Some(name),
+        }));
     }
 
     /// Records an event and folds it in, with the alerts that follow from it.

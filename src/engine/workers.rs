@@ -4,10 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use super::message::Message;
-use crate::telemetry::event::{Alert, Event, Level};
 use crate::telemetry::snapshot::ArmState;
 use crate::train::lockstep::Place;
 use crate::train::worker::{Directive, Report, Worker, WorkerError};
@@ -21,7 +19,7 @@ pub fn spawn(
     place: Place<Directive>,
     out: SyncSender<Message>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (id, arm, start) = (worker.id, worker.spec.name.clone(), worker.start);
+    let (id, arm) = (worker.id, worker.spec.name.clone());
     thread::Builder::new().name(format!("arm-{arm}")).spawn(move || {
         let reports = out.clone();
         let outlet = Box::new(move |report| {
@@ -36,15 +34,6 @@ pub fn spawn(
         };
         if let Some(text) = failure {
             tracing::error!("arm {arm}: {text}");
-            let alert = Alert {
-                arm: Some(arm.clone()),
-                step: 0,
-                t: seconds(start),
-                kind: "worker-failed".to_owned(),
-                level: Level::Error,
-                text: format!("{arm} failed: {text}; the others go on"),
-            };
-            let _ = out.send(Message::Event(Event::Alert(alert)));
             let _ =
                 out.send(Message::Worker(Report::State { arm: id, state: ArmState::Failed(text) }));
         }
@@ -59,11 +48,6 @@ pub fn guarded<T>(job: impl FnOnce() -> Result<T, String>) -> Result<T, String> 
     // What a job leaves behind half done is its own: the next one starts from its own data.
     catch_unwind(AssertUnwindSafe(job))
         .unwrap_or_else(|payload| Err(format!("panic: {}", panic_text(payload.as_ref()))))
-}
-
-/// Seconds since `start`.
-fn seconds(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64()
 }
 
 /// What a panic said, on one line.
