@@ -29,6 +29,9 @@ use crate::train::worker::{ArmCopy, Purpose, Report, Worker};
 
 /// Time between two snapshots: 20 a second is what an eye follows.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Evaluations of one arm that may wait: on a busy machine an epoch's is late rather than left out, and the copies of
+/// the weights that wait stay few.
+const WAITING_EVALUATIONS: usize = 4;
 /// Time between two flushes and readings of the machine.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -93,9 +96,9 @@ impl Hub {
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let arms = experiment.arms.len();
         let desks = Desks {
-            eval: Arc::new(Mailbox::new(arms)),
-            save: Arc::new(Mailbox::new(1)),
-            maps: Arc::new(Mailbox::new(1)),
+            eval: Arc::new(Mailbox::new(arms, WAITING_EVALUATIONS)),
+            save: Arc::new(Mailbox::new(1, 1)),
+            maps: Arc::new(Mailbox::new(1, 1)),
         };
         let map_every = experiment.map.every;
         let views = Views::new(run.header, &run.started.arms, &experiment.arms, map_every);

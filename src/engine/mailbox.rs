@@ -1,38 +1,45 @@
-//! One job at work, at most one waiting per slot: the newest wins.
+//! One job at work, a bounded number waiting per slot: in a full slot the newest wins.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Slots for jobs; a job put into a full slot replaces the one that waits there.
+/// Slots for jobs; a job put into a full slot replaces the newest that waits there.
 pub struct Mailbox<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    depth: usize,
 }
 
 struct State<T> {
-    slots: Vec<Option<T>>,
+    slots: Vec<VecDeque<T>>,
     closed: bool,
 }
 
 impl<T> Mailbox<T> {
-    /// An empty mailbox with `slots` slots.
-    pub fn new(slots: usize) -> Self {
-        let slots = (0..slots).map(|_| None).collect();
-        Self { state: Mutex::new(State { slots, closed: false }), changed: Condvar::new() }
+    /// An empty mailbox with `slots` slots, in each of which `depth` jobs may wait.
+    pub fn new(slots: usize, depth: usize) -> Self {
+        let slots = (0..slots).map(|_| VecDeque::new()).collect();
+        Self { state: Mutex::new(State { slots, closed: false }), changed: Condvar::new(), depth }
     }
 
     /// Puts a job; true if it replaced one that waited.
     pub fn put(&self, slot: usize, job: T) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let replaced = state.slots.get_mut(slot).is_some_and(|s| s.replace(job).is_some());
+        let Some(waiting) = state.slots.get_mut(slot) else { return true };
+        let full = waiting.len() >= self.depth;
+        if full {
+            waiting.pop_back();
+        }
+        waiting.push_back(job);
         self.changed.notify_one();
-        replaced
+        full
     }
 
-    /// Waits for a job, the first slot first; none once the mailbox is closed and empty.
+    /// Waits for a job, the first slot first, the oldest in it first; none once the mailbox is closed and empty.
     pub fn take(&self) -> Option<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(job) = state.slots.iter_mut().find_map(Option::take) {
+            if let Some(job) = state.slots.iter_mut().find_map(VecDeque::pop_front) {
                 return Some(job);
             }
             if state.closed {
@@ -45,7 +52,7 @@ impl<T> Mailbox<T> {
     /// Whether a job waits.
     pub fn has_waiting(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.slots.iter().any(Option::is_some)
+        state.slots.iter().any(|s| !s.is_empty())
     }
 
     /// Lets `take` return none once all jobs are taken.
@@ -61,11 +68,20 @@ mod tests {
 
     #[test]
     fn the_newest_wins_and_the_last_is_not_lost() {
-        let mailbox = Mailbox::new(2);
+        let mailbox = Mailbox::new(2, 1);
         assert!(!mailbox.put(0, 'a'));
         assert!(!mailbox.put(1, 'b'));
         assert!(mailbox.put(0, 'c'));
         mailbox.close();
         assert_eq!([mailbox.take(), mailbox.take(), mailbox.take()], [Some('c'), Some('b'), None]);
+    }
+
+    #[test]
+    fn a_deeper_slot_keeps_its_oldest_jobs() {
+        let mailbox = Mailbox::new(1, 2);
+        let replaced: Vec<bool> = "abc".chars().map(|job| mailbox.put(0, job)).collect();
+        assert_eq!(replaced, [false, false, true]);
+        mailbox.close();
+        assert_eq!([mailbox.take(), mailbox.take(), mailbox.take()], [Some('a'), Some('c'), None]);
     }
 }
