@@ -13,6 +13,7 @@ use crate::config::{self, DataKind, Experiment, Override};
 use crate::engine::{Engine, Options};
 use crate::record::Recorder;
 use crate::telemetry::event::Event;
+use crate::train::tune;
 use crate::ui::Offscreen;
 
 /// A cadence that no run reaches.
@@ -29,6 +30,7 @@ enum Subject {
 
 /// Runs everything in turn and prints medians and ratios.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
+    tune::tune(&experiment(args, Subject::Telemetry)?.arms);
     let (mut steps, mut with, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
     for round in 1..=args.rounds {
         let telemetry = time(args, Subject::Telemetry)?;

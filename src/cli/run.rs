@@ -15,6 +15,7 @@ use crate::link::Client;
 use crate::record::log;
 use crate::telemetry::event::RunStatus;
 use crate::telemetry::snapshot::Phase;
+use crate::train::tune;
 use crate::ui;
 
 /// How long the dashboard waits for the engine to refuse the run: a wrong data folder is then told on a plain terminal,
@@ -24,6 +25,7 @@ const REFUSAL_WAIT: Duration = Duration::from_millis(150);
 /// Trains, on a dashboard if stdout is a terminal.
 pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
     let experiment = experiment(args)?;
+    tune::tune(&experiment.arms);
     log::install();
     if args.headless || !std::io::stdout().is_terminal() {
         let format = match args.format {

@@ -7,4 +7,5 @@ pub mod lockstep;
 pub mod measure;
 pub mod optimizer;
 pub mod schedule;
+pub mod tune;
 pub mod worker;
