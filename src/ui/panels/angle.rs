@@ -88,7 +88,8 @@ fn shares(arm: &ArmView, line: Rect, buf: &mut Buffer, theme: Theme) {
     let parts = [step.step_share.gradient, step.step_share.momentum, step.step_share.decay];
     let mut told = vec![(angle, theme.strong())];
     for (share, style) in parts.iter().zip(theme.parts()) {
-        let per_cent = share * 100.0;
+        // Without the sign of a zero.
+        let per_cent = (share * 100.0).round() + 0.0;
         told.push((
             if share.is_finite() { format!("{per_cent:>4.0}%") } else { "   -".to_owned() },
             style,
