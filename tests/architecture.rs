@@ -30,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "train",
         ],
     ),
-    ("link", &["telemetry"]),
+    ("link", &["arm", "telemetry"]),
     ("ui", &["arm", "geometry", "link", "telemetry"]),
     ("headless", &["arm", "config", "engine", "link", "record", "telemetry"]),
     ("cli", &["arm", "config", "engine", "headless", "link", "record", "telemetry", "train", "ui"]),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use common::{SMALL, events, landscope, of_kind, run_folder};
 use landscope::config::{Override, load};
-use landscope::engine::{Engine, Options};
+use landscope::engine::{Engine, Options, Place};
 use landscope::telemetry::event::RunStatus;
 use landscope::telemetry::health::Verdict;
 use landscope::telemetry::snapshot::{ArmState, Phase};
@@ -56,11 +56,8 @@ fn a_panic_in_a_worker_is_told_and_the_other_arm_goes_on() {
     let sets = ["steps=20", "model.depth=8", "map.every=0"];
     let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
     let experiment = load("demo", &overrides).unwrap();
-    let options = Options {
-        out: out.path().to_owned(),
-        recorders: Vec::new(),
-        fault: Some((1, Fault::PanicAt(7))),
-    };
+    let place = Place::Below(out.path().to_owned());
+    let options = Options { fault: Some((1, Fault::PanicAt(7))), ..Options::at(place) };
     let (engine, client) = Engine::start(experiment, options, Instant::now()).unwrap();
     let ending = engine.join().unwrap();
     assert_eq!(ending.status, RunStatus::Finished);
@@ -91,7 +88,7 @@ fn a_surface_that_cannot_be_written_is_told_and_training_goes_on() {
     let sets = ["steps=30", "model.depth=8", "map.every=1000", "map.grid=5", "map.images=8"];
     let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
     let experiment = load("demo", &overrides).unwrap();
-    let options = Options { out: out.path().to_owned(), ..Options::default() };
+    let options = Options::at(Place::Below(out.path().to_owned()));
     let (engine, client) = Engine::start(experiment, options, Instant::now()).unwrap();
     // A file in the place of the folder: permissions would not stop a test that runs as root.
     let folder = loop {

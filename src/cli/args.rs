@@ -67,6 +67,12 @@ pub struct RunArgs {
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = "checkpoints")]
     pub out: PathBuf,
+    /// Go on with a run from its newest whole checkpoint: a run folder, or its name
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "replay"])]
+    pub resume: Option<String>,
+    /// Make a run again, with every change that was made by hand, in a new folder
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set"])]
+    pub replay: Option<String>,
     /// No dashboard; so it is by itself when stdout is no terminal
     #[arg(long)]
     pub headless: bool,

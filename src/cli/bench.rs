@@ -10,7 +10,7 @@ use color_eyre::eyre::{Result, WrapErr, bail};
 
 use super::args::BenchArgs;
 use crate::config::{self, DataKind, Experiment, Override};
-use crate::engine::{Engine, Options};
+use crate::engine::{Engine, Options, Place};
 use crate::record::Recorder;
 use crate::telemetry::event::Event;
 use crate::train::tune;
@@ -84,7 +84,8 @@ fn time(args: &BenchArgs, subject: Subject) -> Result<Timing> {
     let experiment = experiment(args, subject)?;
     let (sender, receiver) = sync_channel(1);
     let recorder = Box::new(StepTimes { times: Vec::new(), to: sender });
-    let options = Options { out: out.clone(), recorders: vec![recorder], fault: None };
+    let place = Place::Below(out.clone());
+    let options = Options { recorders: vec![recorder], ..Options::at(place) };
     let (engine, client) = Engine::start(experiment, options, Instant::now())?;
     let ending = match subject {
         Subject::Telemetry => {

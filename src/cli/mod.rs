@@ -55,6 +55,8 @@ fn status_of(report: &Report) -> u8 {
             EngineError::Data(_)
             | EngineError::Device(_)
             | EngineError::Folder(_)
+            | EngineError::Restore(_)
+            | EngineError::NothingLeft { .. }
             | EngineError::Config(_),
         ) => BAD_INPUT,
         _ => FAILED,

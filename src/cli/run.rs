@@ -1,6 +1,7 @@
 //! `landscope run`
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,11 @@ use color_eyre::eyre::{Report, Result};
 
 use super::FAILED;
 use super::args::{OutputFormat, RunArgs};
-use crate::config::{self, ConfigError, Experiment, Override};
-use crate::engine::{Ending, Engine, Options};
+use crate::config::{self, Experiment, Override};
+use crate::engine::{Ending, Engine, EngineError, Options, Place};
 use crate::headless;
 use crate::link::Client;
-use crate::record::log;
+use crate::record::{folder, log};
 use crate::telemetry::event::RunStatus;
 use crate::telemetry::snapshot::Phase;
 use crate::train::tune;
@@ -24,7 +25,7 @@ const REFUSAL_WAIT: Duration = Duration::from_millis(150);
 
 /// Trains, on a dashboard if stdout is a terminal.
 pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
-    let experiment = experiment(args)?;
+    let (experiment, options) = ordered(args)?;
     tune::tune(&experiment.arms);
     log::install();
     if args.headless || !std::io::stdout().is_terminal() {
@@ -32,7 +33,7 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
             OutputFormat::Text => headless::Format::Text,
             OutputFormat::Json => headless::Format::Json,
         };
-        let outcome = headless::run(experiment, args.out.clone(), format, start)?;
+        let outcome = headless::run(experiment, options, format, start)?;
         if outcome.reader_left {
             let folder = outcome.ending.folder.display();
             eprintln!(
@@ -41,11 +42,15 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
         }
         return Ok(status(&outcome.ending));
     }
-    dashboard(experiment, args, start)
+    dashboard(experiment, options, args, start)
 }
 
-fn dashboard(experiment: Experiment, args: &RunArgs, start: Instant) -> Result<ExitCode> {
-    let options = Options { out: args.out.clone(), ..Options::default() };
+fn dashboard(
+    experiment: Experiment,
+    options: Options,
+    args: &RunArgs,
+    start: Instant,
+) -> Result<ExitCode> {
     let (engine, client) = Engine::start(experiment, options, start)?;
     wait_for_refusal(&engine, &client);
     if !engine.has_ended() {
@@ -82,8 +87,8 @@ fn wait_for_refusal(engine: &Engine, client: &Client) {
     }
 }
 
-/// The experiment that the arguments ask for.
-fn experiment(args: &RunArgs) -> Result<Experiment, ConfigError> {
+/// What the arguments ask for: a new run, one to go on with, or one to be made again.
+fn ordered(args: &RunArgs) -> Result<(Experiment, Options)> {
     let mut overrides =
         args.set.iter().map(|s| Override::parse(s)).collect::<Result<Vec<_>, _>>()?;
     if let Some(steps) = args.steps {
@@ -96,7 +101,24 @@ fn experiment(args: &RunArgs) -> Result<Experiment, ConfigError> {
     if let Some(device) = &args.device {
         overrides.push(Override::flag(&format!("--device {device}"), "device", device.as_str()));
     }
-    config::load(&args.config, &overrides)
+    let earlier = |name: &str| -> Result<(PathBuf, Experiment)> {
+        let folder = folder::find(name, &args.out).map_err(EngineError::from)?;
+        let file = folder.join(folder::RUN_FILE);
+        let experiment = config::load(&file.to_string_lossy(), &overrides)?;
+        Ok((folder, experiment))
+    };
+    let below = Place::Below(args.out.clone());
+    Ok(match (&args.resume, &args.replay) {
+        (Some(name), _) => {
+            let (folder, experiment) = earlier(name)?;
+            (experiment, Options::at(Place::Resume(folder)))
+        }
+        (None, Some(name)) => {
+            let (folder, experiment) = earlier(name)?;
+            (experiment, Options { replay: Some(folder), ..Options::at(below) })
+        }
+        (None, None) => (config::load(&args.config, &overrides)?, Options::at(below)),
+    })
 }
 
 fn status(ending: &Ending) -> ExitCode {

@@ -53,10 +53,15 @@ impl BatchOrder {
         self.position
     }
 
+    /// Whether no whole batch is left of this pass: the last one ended it.
+    pub fn is_at_pass_end(&self, batch: usize) -> bool {
+        self.position.next > 0 && self.position.next.saturating_add(batch) > self.images
+    }
+
     /// The next batch; a batch larger than the set is the whole set. Batch sizes may change between calls.
     pub fn next_batch(&mut self, batch: usize) -> Picked {
         let batch = batch.clamp(1, self.images.max(1)).min(self.images);
-        if self.position.next + batch > self.images {
+        if self.position.next.saturating_add(batch) > self.images {
             self.position = OrderPosition { epoch: self.position.epoch + 1, next: 0 };
             self.shuffled = shuffle(self.seed, self.position.epoch, self.images);
         }

@@ -1,5 +1,6 @@
 //! Decides at the gate, before every step, what all arms do next.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -7,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::message::Message;
+use super::past::PAUSED;
 use crate::arm::{ArmName, PerArm};
 use crate::config::{ArmSpec, CheckpointSpec};
 use crate::link::Commands;
-use crate::telemetry::command::{Change, Command};
+use crate::telemetry::command::{Change, Command, Setting};
 use crate::telemetry::event::{ControlChange, Event};
 use crate::telemetry::snapshot::Phase;
 use crate::train::control::{Changed, Settings};
@@ -29,6 +31,8 @@ pub struct Conductor {
     pub settings: Arc<PerArm<Settings>>,
     /// Training images: a batch cannot be larger.
     pub train_images: usize,
+    /// Changes of another run that are made again, in order of their steps.
+    pub replay: VecDeque<ControlChange>,
     /// Steps made.
     pub done: u64,
     /// Steps to make.
@@ -60,6 +64,7 @@ impl Conductor {
     /// The next directive; waits while the run is paused.
     pub fn decide(&mut self) -> Directive {
         let mut asked = Asked::default();
+        self.repeat_changes();
         loop {
             while let Some(command) = self.commands.take() {
                 self.obey(command, &mut asked);
@@ -113,12 +118,23 @@ impl Conductor {
         by_step || by_time
     }
 
+    /// Makes the changes that another run had made before this step.
+    fn repeat_changes(&mut self) {
+        while self.replay.front().is_some_and(|c| c.step <= self.done + 1)
+            && let Some(ControlChange { arm, key, to: value, .. }) = self.replay.pop_front()
+        {
+            if let Some(setting) = Setting::named(&key) {
+                self.change(arm.as_ref(), Change::Set { setting, value });
+            }
+        }
+    }
+
     fn obey(&mut self, command: Command, asked: &mut Asked) {
         match command {
             Command::TogglePause => {
                 self.paused = !self.paused;
                 let (from, to) = if self.paused { (0.0, 1.0) } else { (1.0, 0.0) };
-                self.tell(None, &Changed { key: "paused", from, to });
+                self.tell(None, &Changed { key: PAUSED, from, to });
                 self.send(Message::Phase(if self.paused {
                     Phase::Paused
                 } else {
@@ -190,6 +206,7 @@ mod tests {
             specs: experiment.arms,
             settings: Arc::new(settings),
             train_images: 1437,
+            replay: VecDeque::new(),
             done: 0,
             steps,
             map_every,
@@ -247,6 +264,34 @@ mod tests {
             (None, 2, "lr")
         );
         assert_eq!(events[1].arm.as_ref().map(ArmName::as_str), Some("noskip"));
+    }
+
+    #[test]
+    fn changes_of_another_run_are_made_before_the_same_steps() {
+        let (mut c, _client, messages) = conductor(10, 0);
+        let change = |step, arm: Option<&str>, key: &str, to| ControlChange {
+            arm: arm.map(ArmName::new),
+            step,
+            t: 0.0,
+            key: key.to_owned(),
+            from: 0.0,
+            to,
+        };
+        c.replay = [
+            change(2, None, "lr", 0.05),
+            change(2, Some("skip"), "batch", 32.0),
+            change(4, Some("noskip"), "weight_decay", 0.0),
+        ]
+        .into();
+        let told: Vec<Vec<(f64, usize, f64)>> = (0..4)
+            .map(|_| c.decide())
+            .map(|d| d.settings.values().map(|s| (s.lr, s.batch, s.weight_decay)).collect())
+            .collect();
+        assert_eq!(told[0], [(0.1, 64, 5e-4); 2]);
+        assert_eq!(told[1], [(0.05, 32, 5e-4), (0.05, 64, 5e-4)]);
+        assert_eq!(told[2], told[1]);
+        assert_eq!(told[3], [(0.05, 32, 5e-4), (0.05, 64, 0.0)]);
+        assert_eq!(messages.try_iter().count(), 3, "they are told as changes of this run");
     }
 
     #[test]

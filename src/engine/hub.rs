@@ -12,7 +12,8 @@ use super::gather::Gather;
 use super::mailbox::Mailbox;
 use super::maps::{MapJob, Mapper};
 use super::message::{Message, WAITING};
-use super::prepare::Run;
+use super::past::{self, Past, owes_evaluation};
+use super::prepare::{self, Run};
 use super::saver::{SaveJob, Saver};
 use super::views::Views;
 use super::{Ending, EngineError, workers};
@@ -20,10 +21,11 @@ use crate::arm::{ArmId, ArmName, PerArm};
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
 use crate::record::Recorder;
-use crate::telemetry::event::{Alert, Event, Level, RunDone, RunStarted, RunStatus};
+use crate::record::folder::FolderLock;
+use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunStarted, RunStatus};
 use crate::telemetry::snapshot::{ArmState, Phase};
 use crate::telemetry::system::SystemProbe;
-use crate::train::control::Settings;
+use crate::train::checkpoint::Moment;
 use crate::train::lockstep::Lockstep;
 use crate::train::worker::{ArmCopy, Purpose, Report, Worker};
 
@@ -58,16 +60,32 @@ struct Pending {
     maps: usize,
 }
 
+/// A recorder, and whether it could not do its work the last time.
+struct Recording {
+    recorder: Box<dyn Recorder>,
+    failing: bool,
+}
+
+impl Recording {
+    fn new(recorder: Box<dyn Recorder>) -> Self {
+        Self { recorder, failing: false }
+    }
+}
+
 struct Hub {
     views: Views,
     publisher: Publisher,
-    recorders: Vec<Option<Box<dyn Recorder>>>,
+    recorders: Vec<Recording>,
     probe: SystemProbe,
     plans: PerArm<Arc<Plan>>,
     names: PerArm<ArmName>,
     live: PerArm<bool>,
     /// Arms whose weights are still worth keeping.
     whole: PerArm<bool>,
+    /// Every change by hand, in order. Not bounded: a replay needs them all, and people type them.
+    controls: Vec<ControlChange>,
+    seed: u64,
+    arm_threads: usize,
     desks: Desks,
     pending: Pending,
     maps: Gather<ArmCopy>,
@@ -79,6 +97,7 @@ struct Hub {
     start: Instant,
     published: Instant,
     flushed: Instant,
+    _lock: FolderLock,
 }
 
 impl Hub {
@@ -89,7 +108,18 @@ impl Hub {
         commands: Commands,
     ) -> Result<(Self, Receiver<Message>), EngineError> {
         let Run {
-            experiment, plans, mut initial, train, test, device, cores, steps, start, ..
+            experiment,
+            plans,
+            mut origins,
+            settings,
+            past,
+            train,
+            test,
+            device,
+            cores,
+            steps,
+            start,
+            ..
         } = run;
         let (out, messages) = sync_channel(WAITING);
         let (stopped, unhurried, cancelled) =
@@ -102,17 +132,17 @@ impl Hub {
         };
         let map_every = experiment.map.every;
         let views = Views::new(run.header, &run.started.arms, &experiment.arms, map_every);
-        let settings = experiment.arms.map(|_, a| Settings::of(&a.train, train.len()));
         let mut conductor = Conductor {
             commands,
             specs: experiment.arms.clone(),
             settings: Arc::new(settings),
             train_images: train.len(),
-            done: 0,
+            done: past.done,
             steps,
+            replay: run.replay.into(),
             map_every,
             checkpoint: experiment.checkpoint,
-            last_checkpoint: start,
+            last_checkpoint: Instant::now(),
             stopped: Arc::clone(&stopped),
             out: out.clone(),
             start,
@@ -129,12 +159,7 @@ impl Hub {
             out: out.clone(),
             start,
         };
-        let saver = Saver {
-            root: run.folder,
-            seed: experiment.seed,
-            keep: experiment.checkpoint.keep,
-            start,
-        };
+        let saver = Saver { root: run.folder, keep: experiment.checkpoint.keep, start };
         let mut threads = Vec::new();
         let (jobs, to) = (Arc::clone(&desks.eval), out.clone());
         threads.push(spawn("eval", move || evaluator::run(&jobs, &test, &to, start))?);
@@ -146,11 +171,14 @@ impl Hub {
         let mut hub = Self {
             views,
             publisher,
-            recorders: run.recorders.into_iter().map(Some).collect(),
+            recorders: run.recorders.into_iter().map(Recording::new).collect(),
             probe: run.probe,
             names: experiment.arms.map(|_, a| a.name.clone()),
-            live: plans.map(|_, _| true),
-            whole: plans.map(|_, _| true),
+            live: origins.map(|_, o| o.is_some()),
+            whole: origins.map(|_, o| o.is_some()),
+            controls: past.controls.clone(),
+            seed: experiment.seed,
+            arm_threads: prepare::threads(cores, &plans),
             plans,
             desks,
             pending: Pending::default(),
@@ -163,24 +191,27 @@ impl Hub {
             start,
             published: start,
             flushed: start,
+            _lock: run.lock,
         };
-        hub.take(Event::Run(Box::new(RunStarted {
-            t: start.elapsed().as_secs_f64(),
-            ..run.started
-        })));
+        hub.begin(&past, run.started);
         let gate = Lockstep::new(move || conductor.decide());
-        let places: Vec<_> = hub.plans.ids().map(|id| (id, gate.place())).collect();
-        for (id, place) in places {
+        let origins = origins.iter_mut().filter_map(|(id, o)| Some((id, o.take()?)));
+        let places: Vec<_> = origins.map(|(id, origin)| (id, origin, gate.place())).collect();
+        for (id, origin, place) in places {
+            let spec = experiment.arms[id].clone();
+            let (images, seed) = (train.len(), experiment.seed);
             let worker = Worker {
                 id,
-                spec: experiment.arms[id].clone(),
+                owes_evaluation: owes_evaluation(spec.name.as_str(), &origin, images, seed, &past),
+                spec,
                 plan: Arc::clone(&hub.plans[id]),
-                initial: std::mem::take(&mut initial[id]),
+                origin,
+                done: past.done,
                 train: train.shallow_clone(),
-                seed: experiment.seed,
+                seed,
                 augment: experiment.data.augment,
                 device,
-                threads: (cores / arms).max(1),
+                threads: hub.arm_threads,
                 record: experiment.record,
                 steps,
                 start,
@@ -190,6 +221,27 @@ impl Hub {
             hub.threads.push(thread);
         }
         Ok((hub, messages))
+    }
+
+    /// Tells what is behind the run, and that it begins or goes on.
+    fn begin(&mut self, past: &Past, started: RunStarted) {
+        for event in &past.events {
+            // Alerts that follow from it stand among the events.
+            let _ = self.views.fold(event);
+        }
+        self.views.forget_pace();
+        for id in self.plans.ids().filter(|id| !self.live[*id]).collect::<Vec<_>>() {
+            let ended = past::how_it_ended(self.names[id].as_str(), &past.events);
+            self.views.set_state(id, ended);
+        }
+        if past.events.is_empty() {
+            let t = self.start.elapsed().as_secs_f64();
+            self.take(Event::Run(Box::new(RunStarted { t, ..started })));
+        }
+        for note in &past.notes {
+            let t = self.start.elapsed().as_secs_f64();
+            self.take(Event::Alert(Alert { t, ..note.clone() }));
+        }
     }
 
     /// Serves until the run is over and everything that belongs to it is done.
@@ -308,7 +360,15 @@ impl Hub {
         for (step, parts) in self.saves.complete(&self.live) {
             let arms = parts.into_iter().filter(|(id, _)| self.whole[*id]);
             let arms = arms.map(|(id, c)| (self.names[id].clone(), Arc::clone(&self.plans[id]), c));
-            let job = SaveJob { step, arms: arms.collect() };
+            let moment = Moment {
+                step,
+                seed: self.seed,
+                elapsed_s: self.start.elapsed().as_secs_f64(),
+                threads: self.arm_threads,
+                // The copies came before any change of a later step.
+                controls: self.controls.clone(),
+            };
+            let job = SaveJob { moment, arms: arms.collect() };
             if !job.arms.is_empty() && !self.desks.save.put(0, job) {
                 self.pending.save += 1;
             }
@@ -343,6 +403,9 @@ impl Hub {
 
     /// Records an event and folds it in, with the alerts that follow from it.
     fn take(&mut self, event: Event) {
+        if let Event::Control(change) = &event {
+            self.controls.push(change.clone());
+        }
         self.record(&event);
         if let Some(alert) = self.views.fold(&event) {
             self.take(Event::Alert(alert));
@@ -350,30 +413,35 @@ impl Hub {
     }
 
     fn record(&mut self, event: &Event) {
-        self.each_recorder(|r| r.record(event));
+        for index in 0..self.recorders.len() {
+            // Taken is not yet written: only a flush tells that all is well again.
+            if let Err(error) = self.recorders[index].recorder.record(event) {
+                self.recording_failed(index, &error);
+            }
+        }
     }
 
     fn flush(&mut self) {
         self.flushed = Instant::now();
-        self.each_recorder(|r| r.flush());
+        for index in 0..self.recorders.len() {
+            match self.recorders[index].recorder.flush() {
+                Err(error) => self.recording_failed(index, &error),
+                Ok(()) if std::mem::take(&mut self.recorders[index].failing) => {
+                    self.alert("recording-again", "events are written again".to_owned());
+                }
+                Ok(()) => {}
+            }
+        }
         if self.publisher.has_viewers() {
             self.views.shown().system = self.probe.read();
         }
     }
 
-    /// A recorder that fails is told once and left out; the run goes on.
-    fn each_recorder(&mut self, mut act: impl FnMut(&mut dyn Recorder) -> std::io::Result<()>) {
-        let mut failures = Vec::new();
-        for slot in &mut self.recorders {
-            if let Some(recorder) = slot
-                && let Err(error) = act(recorder.as_mut())
-            {
-                *slot = None;
-                failures.push(error);
-            }
-        }
-        for error in failures {
-            self.alert("recording-failed", format!("events are no longer kept: {error}"));
+    /// A recorder that fails is told once and tried again; the run goes on.
+    fn recording_failed(&mut self, index: usize, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.recorders[index].failing, true) {
+            let text = format!("events cannot be written: {error}; they wait and are tried again");
+            self.alert("recording-failed", text);
         }
     }
 

@@ -9,6 +9,7 @@ mod hub;
 mod mailbox;
 mod maps;
 mod message;
+mod past;
 mod prepare;
 mod saver;
 mod views;
@@ -26,6 +27,7 @@ use crate::record::folder::FolderError;
 use crate::telemetry::event::RunStatus;
 use crate::telemetry::snapshot::{Phase, Snapshot};
 use crate::train::device::{DeviceError, TorchError};
+use crate::train::restore::RestoreError;
 use crate::train::worker::Fault;
 
 /// Why a run could not be started.
@@ -43,6 +45,17 @@ pub enum EngineError {
     /// The experiment does not fit the data.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// The run's checkpoints cannot be taken up.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The run that is to be taken up has made all its steps.
+    #[error("run folder {}: all {done} steps are made; --steps with a larger number goes on", folder.display())]
+    NothingLeft {
+        /// The run.
+        folder: PathBuf,
+        /// Its steps.
+        done: u64,
+    },
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -54,15 +67,34 @@ pub enum EngineError {
     Panic(String),
 }
 
+/// Where a run is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a new folder below this one, made once the run is known to be possible.
+    Below(PathBuf),
+    /// In this folder, made for it.
+    Made(PathBuf),
+    /// In this folder, whose newest whole checkpoint it is taken up at.
+    Resume(PathBuf),
+}
+
 /// What an engine is started with, besides the experiment.
-#[derive(Default)]
 pub struct Options {
-    /// Where run folders are made.
-    pub out: PathBuf,
+    /// Where the run is kept.
+    pub place: Place,
+    /// The folder of a run whose changes by hand are made again.
+    pub replay: Option<PathBuf>,
     /// Shown every event, besides `metrics.jsonl`.
     pub recorders: Vec<Box<dyn Recorder>>,
     /// A failure to act out in the arm of that position, for tests of what follows one.
     pub fault: Option<(usize, Fault)>,
+}
+
+impl Options {
+    /// A run kept in `place`, and nothing besides.
+    pub fn at(place: Place) -> Self {
+        Self { place, replay: None, recorders: Vec::new(), fault: None }
+    }
 }
 
 /// How a run ended.

@@ -2,29 +2,37 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{EngineError, Options};
+use super::past::{self, Past, TakenUp};
+use super::{EngineError, Options, Place};
 use crate::arm::PerArm;
 use crate::config::{ArmSpec, ConfigError, Experiment, Length};
 use crate::data::{Dataset, Split};
 use crate::link::Publisher;
 use crate::model::{Plan, initial_weights};
 use crate::record::Recorder;
-use crate::record::metrics::JsonLines;
-use crate::record::{folder, log};
-use crate::telemetry::event::{RunStarted, Versions};
+use crate::record::folder::{FolderError, FolderLock};
+use crate::record::metrics::{JsonLines, LineFile};
+use crate::record::{folder, log, metrics};
+use crate::telemetry::event::{ControlChange, RunStarted, Versions};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
+use crate::train::control::Settings;
 use crate::train::device::{self, Device};
-use crate::train::worker::Fault;
+use crate::train::worker::{Fault, Origin};
 
 /// Everything that a run needs.
 pub struct Run {
     pub experiment: Experiment,
     pub plans: PerArm<Arc<Plan>>,
-    /// Initial weights in PyTorch's order, drawn before any thread starts.
-    pub initial: PerArm<Vec<f32>>,
+    /// What each arm starts from; none for one that had failed before the run was taken up again.
+    pub origins: PerArm<Option<Origin>>,
+    /// What each arm trains with at first.
+    pub settings: PerArm<Settings>,
+    pub past: Past,
+    /// Changes to be made again, in order.
+    pub replay: Vec<ControlChange>,
     pub train: Split,
     pub test: Split,
     pub device: Device,
@@ -35,8 +43,11 @@ pub struct Run {
     pub started: RunStarted,
     pub recorders: Vec<Box<dyn Recorder>>,
     pub probe: SystemProbe,
+    /// The run's start; that of the first process, by its own count of seconds, if it is taken up again.
     pub start: Instant,
     pub fault: Option<(usize, Fault)>,
+    /// Held until the run is over.
+    pub lock: FolderLock,
 }
 
 /// Prepares a run; viewers are shown what is being done.
@@ -54,6 +65,10 @@ pub fn prepare(
     show("reading the data");
     let data = Dataset::load(&experiment.data)?;
     fits(&experiment, &data)?;
+    let replay = match &options.replay {
+        Some(folder) => past::changes(folder)?,
+        None => Vec::new(),
+    };
     show("looking for a GPU");
     let device = device::choose(experiment.device)?;
     show("building the networks");
@@ -61,17 +76,36 @@ pub fn prepare(
     let plan =
         |spec: &ArmSpec| Arc::new(Plan::resnet(&spec.model, spec.skip, shape.channels, classes));
     let plans = experiment.arms.map(|_, spec| plan(spec));
-    let initial = plans.map(|_, plan| initial_weights(plan, experiment.seed));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let steps = steps(&experiment, data.train.len());
-    let folder = folder::create(&options.out, &experiment)?;
+    let resumed = matches!(options.place, Place::Resume(_));
+    let folder = match options.place {
+        Place::Below(out) => folder::create(&out, &experiment)?,
+        Place::Made(folder) | Place::Resume(folder) => folder,
+    };
+    let lock = folder::lock(&folder)?;
     // A log that cannot be had is no reason not to train.
     let _ = log::open(&folder.join("engine.log"));
-    let metrics_path = folder.join("metrics.jsonl");
-    let metrics = JsonLines::create(&metrics_path)
-        .map_err(|source| folder::FolderError { path: metrics_path, source })?;
-    let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(metrics)];
+    let metrics_path = folder.join(metrics::FILE_NAME);
+    let failed = |source| FolderError::Io { path: metrics_path.clone(), source };
+    let (taken_up, metrics) = if resumed {
+        show("reading the checkpoint");
+        // Its length may have been changed.
+        let file = folder.join(folder::RUN_FILE);
+        folder::write_experiment(&folder, &experiment)
+            .map_err(|source| FolderError::Io { path: file, source })?;
+        let taken_up = past::take_up(&folder, &experiment, &plans, steps, threads(cores, &plans))?;
+        (taken_up, LineFile::append(&metrics_path).map_err(failed)?)
+    } else {
+        let origins = plans.map(|_, p| Some(Origin::Drawn(initial_weights(p, experiment.seed))));
+        let settings = experiment.arms.map(|_, a| Settings::of(&a.train, data.train.len()));
+        let fresh = TakenUp { origins, settings, past: Past::default() };
+        (fresh, LineFile::create(&metrics_path).map_err(failed)?)
+    };
+    let TakenUp { origins, settings, past } = taken_up;
+    let before = Duration::try_from_secs_f64(past.elapsed_s).unwrap_or_default();
+    let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(JsonLines::new(metrics))];
     recorders.extend(options.recorders);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let gpu = match device {
         Device::Cuda(index) => u32::try_from(index).ok(),
         _ => None,
@@ -105,7 +139,10 @@ pub fn prepare(
     };
     Ok(Run {
         plans,
-        initial,
+        origins,
+        settings,
+        past,
+        replay,
         train: data.train.to_device(device)?,
         test: data.test.to_device(device)?,
         device,
@@ -116,10 +153,16 @@ pub fn prepare(
         started,
         recorders,
         probe,
-        start,
+        start: start.checked_sub(before).unwrap_or(start),
         fault: options.fault,
+        lock,
         experiment,
     })
+}
+
+/// Threads for each arm's operators.
+pub fn threads(cores: usize, plans: &PerArm<Arc<Plan>>) -> usize {
+    (cores / plans.len().max(1)).max(1)
 }
 
 /// Refuses what only the data tells: a batch beyond the training set.

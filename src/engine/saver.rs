@@ -11,14 +11,14 @@ use super::workers::guarded;
 use crate::arm::ArmName;
 use crate::model::Plan;
 use crate::telemetry::event::{CheckpointWritten, Event};
-use crate::train::checkpoint::{self, Part};
+use crate::train::checkpoint::{self, Moment, Part};
 use crate::train::device::use_threads;
 use crate::train::worker::ArmCopy;
 
 /// All arms at one step.
 pub struct SaveJob {
-    /// Steps done.
-    pub step: u64,
+    /// What it holds of the run.
+    pub moment: Moment,
     /// The arms that are still whole.
     pub arms: Vec<(ArmName, Arc<Plan>, ArmCopy)>,
 }
@@ -27,8 +27,6 @@ pub struct SaveJob {
 pub struct Saver {
     /// The run folder.
     pub root: PathBuf,
-    /// The run's seed.
-    pub seed: u64,
     /// Newest checkpoints kept; 0: all.
     pub keep: usize,
     /// The run's start.
@@ -43,11 +41,11 @@ impl Saver {
             let parts: Vec<Part<'_>> =
                 job.arms.iter().map(|(name, plan, copy)| Part { name, plan, copy }).collect();
             let result = guarded(|| {
-                checkpoint::write(&self.root, job.step, self.seed, &parts, self.keep)
-                    .map(|dir| self.event(job.step, &dir))
+                checkpoint::write(&self.root, &job.moment, &parts, self.keep)
+                    .map(|dir| self.event(job.moment.step, &dir))
                     .map_err(|e| e.to_string())
             })
-            .map_err(|e| format!("checkpoint of step {} not written: {e}", job.step));
+            .map_err(|e| format!("checkpoint of step {} not written: {e}", job.moment.step));
             if out.send(Message::SaveDone(result)).is_err() {
                 return;
             }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::message::MapPass;
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
-use crate::geometry::contour::{Grid, isolines};
 use crate::geometry::levels::{LEVELS, quantile_levels};
 use crate::telemetry::event::{Alert, ArmDone, ArmInfo, Event, Level, StepSample};
 use crate::telemetry::health::{Signs, Verdict, assess};
@@ -143,11 +142,7 @@ impl Views {
         for (curve, value) in [
             (&mut curves.loss, sample.loss),
             (&mut curves.acc, sample.acc),
-            (&mut curves.grad_norm, sample.grad_norm),
             (&mut curves.angle, sample.angle.full_deg),
-            (&mut curves.decay_share, sample.step_share.decay),
-            (&mut curves.momentum_share, sample.step_share.momentum),
-            (&mut curves.update_ratio, sample.update_ratio),
         ] {
             curve.push(step, value);
         }
@@ -280,13 +275,7 @@ impl Views {
             Some(range.map_or((*v, *v), |(low, high)| (low.min(*v), high.max(*v))))
         });
         maps.range = range;
-        let levels = maps.levels.clone();
-        for (_, map) in maps.arms.iter_mut() {
-            if let Some(map) = map {
-                let grid = Grid { xs: &map.xs, ys: &map.ys, values: &map.loss };
-                map.isolines = levels.iter().flat_map(|level| isolines(grid, *level)).collect();
-            }
-        }
+        maps.trace_isolines();
     }
 
     /// What became of the arms.

@@ -3,7 +3,6 @@
 mod report;
 mod stdout;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -49,7 +48,7 @@ pub struct Outcome {
 /// Why the run could not be started.
 pub fn run(
     experiment: Experiment,
-    out: PathBuf,
+    mut options: Options,
     format: Format,
     start: Instant,
 ) -> Result<Outcome, EngineError> {
@@ -60,7 +59,7 @@ pub fn run(
         Format::Json => Box::new(JsonLines::new(stdout)),
         Format::Text => Box::new(TextReport::new(stdout, bar.clone())),
     };
-    let options = Options { out, recorders: vec![recorder], fault: None };
+    options.recorders.push(recorder);
     let (engine, client) = Engine::start(experiment, options, start)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::Ordering;
 
 use super::Closed;
+use crate::record::metrics::Sink;
 
 /// Standard output; once its reader has left, what is written is dropped without an error.
 #[derive(Default)]
@@ -27,6 +28,8 @@ impl Stdout {
         }
     }
 }
+
+impl Sink for Stdout {}
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

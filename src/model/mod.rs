@@ -12,4 +12,4 @@ pub use fold::{Folded, FoldedLayout, Tally};
 pub use init::initial_weights;
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
-pub use state::{StateError, load_state, save_state, state_bytes};
+pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};

@@ -108,24 +108,33 @@ impl Network {
     /// When the device has no room.
     pub fn new(plan: Arc<Plan>, row_major: &[f32], device: Device) -> Result<Self, TchError> {
         let theta = plan.pack(row_major, device)?;
+        let running = plan.fresh_statistics(device)?;
+        Self::of(plan, Weights { theta, running, batches: 0 })
+    }
+
+    /// A network that trains on `weights`, in place, where they are.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn of(plan: Arc<Plan>, weights: Weights) -> Result<Self, TchError> {
+        let Weights { theta, running, batches } = weights;
         let grad = theta.f_zeros_like()?;
         let mut params = Vec::with_capacity(plan.params.len());
         for p in &plan.params {
-            let mut leaf =
-                Tensor::f_zeros(&p.shape[..], (Kind::Float, device))?.f_set_requires_grad(true)?;
+            let mut leaf = Tensor::f_zeros(&p.shape[..], (Kind::Float, theta.device()))?
+                .f_set_requires_grad(true)?;
             // A backward makes the gradient exist, so that it can be re-seated.
             leaf.f_sum(Kind::Float)?.f_backward()?;
             leaf.f_grad()?.f_set_data(&view(&grad, p)?)?;
             leaf.f_set_data(&view(&theta, p)?)?;
             params.push(leaf);
         }
-        let running = plan.fresh_statistics(device)?;
         let count = plan.statistics();
         let parts = |base: i64| -> Result<Vec<Tensor>, TchError> {
             plan.norms.iter().map(|n| running.f_narrow(0, base + n.offset, n.channels)).collect()
         };
         let (means, variances) = (parts(0)?, parts(count)?);
-        Ok(Self { plan, theta, grad, params, running, means, variances, batches: 0 })
+        Ok(Self { plan, theta, grad, params, running, means, variances, batches })
     }
 
     /// What the network consists of.

@@ -138,6 +138,19 @@ pub fn load_state(plan: &Plan, bytes: &[u8], device: Device) -> Result<Weights, 
     Ok(Weights { theta, running, batches })
 }
 
+/// Reads the named flat vectors that [`save_state`] wrote, strictly: each of `len` entries, none besides.
+///
+/// # Errors
+/// Names the first vector that does not fit.
+pub fn load_vectors(names: &[&str], len: i64, bytes: &[u8]) -> Result<Vec<Tensor>, StateError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    if let Some(other) = file.names().into_iter().find(|name| !names.contains(name)) {
+        return Err(StateError::Unexpected(other.to_owned()));
+    }
+    let read = |name: &&str| Ok(Tensor::f_from_slice(&read_floats(&file, name, &[len])?)?);
+    names.iter().map(read).collect()
+}
+
 fn find<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, StateError> {
     file.tensor(name).map_err(|_| StateError::Missing(name.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! The run folder: checkpoints/NAME-STAMP.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,99 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Experiment;
 
+/// The resolved experiment in a run folder.
+pub const RUN_FILE: &str = "run.toml";
 /// Runs of one name that may start within the same second.
 const SAME_SECOND: usize = 100;
 
-/// Why a run folder could not be made.
+/// Name of the file that the process which trains in a folder has locked.
+const LOCK: &str = "engine.lock";
+
+/// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("run folder {}: {source}; choose another place with --out", path.display())]
-pub struct FolderError {
-    /// Where.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
+pub enum FolderError {
+    /// It could not be made.
+    #[error("run folder {}: {source}; choose another place with --out", path.display())]
+    NotMade {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file in it cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process trains in it.
+    #[error("run folder {}: another landscope trains in it; landscope attach shows it", .0.display())]
+    InUse(PathBuf),
+    /// There is no such run.
+    #[error("run {name}: no folder of that name here or in {}, with a run.toml in it{}", out.display(), listed(.known))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Where runs are.
+        out: PathBuf,
+        /// The newest runs there.
+        known: Vec<String>,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; the newest are {}", names.join(", ")) }
+}
+
+/// Held by the process that trains in a folder; the system frees it when the process ends, however it does.
+#[derive(Debug)]
+pub struct FolderLock(#[allow(dead_code, reason = "its lock is what it is held for")] File);
+
+/// Makes sure that no other process trains in `folder`.
+///
+/// # Errors
+/// When one does, or the file system refuses.
+pub fn lock(folder: &Path) -> Result<FolderLock, FolderError> {
+    let path = folder.join(LOCK);
+    let io = |source| FolderError::Io { path: path.clone(), source };
+    let options = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = options.map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(FolderLock(file)),
+        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// The folder of the run `name`: a path, or the name of a folder below `out`.
+///
+/// # Errors
+/// When there is no such run; names the newest there are.
+pub fn find(name: &str, out: &Path) -> Result<PathBuf, FolderError> {
+    let places = [PathBuf::from(name), out.join(name)];
+    places.into_iter().find(|p| p.join(RUN_FILE).is_file()).ok_or_else(|| {
+        let mut known = all(out);
+        known.truncate(3);
+        let known = known
+            .iter()
+            .filter_map(|p| p.file_name())
+            .map(|n| n.to_string_lossy().into_owned())
+            .collect();
+        FolderError::Unknown { name: name.to_owned(), out: out.to_owned(), known }
+    })
+}
+
+/// The run folders below `out`, newest first.
+pub fn all(out: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    let mut runs: Vec<(SystemTime, PathBuf)> = entries
+        .map(|e| e.path())
+        .filter_map(|p| Some((fs::metadata(p.join(RUN_FILE)).ok()?.modified().ok()?, p)))
+        .collect();
+    runs.sort();
+    runs.into_iter().rev().map(|(_, path)| path).collect()
 }
 
 /// Makes a new run folder below `out`, readable by its owner alone, with `run.toml` in it.
@@ -28,7 +110,7 @@ pub struct FolderError {
 pub fn create(out: &Path, experiment: &Experiment) -> Result<PathBuf, FolderError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| FolderError { path, source }
+        move |source| FolderError::NotMade { path, source }
     };
     fs::create_dir_all(out).map_err(failed(out))?;
     let stem = format!("{}-{}", experiment.name, stamp(SystemTime::now()));
@@ -38,9 +120,7 @@ pub fn create(out: &Path, experiment: &Experiment) -> Result<PathBuf, FolderErro
         let path = out.join(name);
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {
-                let text = toml::to_string(&experiment.to_typed()).map_err(io::Error::other);
-                let file = path.join("run.toml");
-                text.and_then(|t| fs::write(&file, t)).map_err(failed(&file))?;
+                write_experiment(&path, experiment).map_err(failed(&path.join(RUN_FILE)))?;
                 fs::create_dir(path.join("surfaces")).map_err(failed(&path))?;
                 return Ok(path);
             }
@@ -51,6 +131,21 @@ pub fn create(out: &Path, experiment: &Experiment) -> Result<PathBuf, FolderErro
     let taken =
         io::Error::new(io::ErrorKind::AlreadyExists, "as many runs as fit have this second's name");
     Err(failed(&out.join(stem))(taken))
+}
+
+/// Writes `run.toml`, whole or not at all. Data is named by a path that holds from any folder.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn write_experiment(folder: &Path, experiment: &Experiment) -> io::Result<()> {
+    let mut typed = experiment.to_typed();
+    if let Some(dir) = &mut typed.data.dir {
+        *dir = std::path::absolute(&dir)?;
+    }
+    let text = toml::to_string(&typed).map_err(io::Error::other)?;
+    let new = folder.join(".run.toml.new");
+    fs::write(&new, text)?;
+    fs::rename(new, folder.join(RUN_FILE))
 }
 
 /// A moment as YYYYMMDD-HHMMSS, UTC.
@@ -94,6 +189,17 @@ mod tests {
         assert_eq!(fs::metadata(&a).unwrap().permissions().mode() & 0o777, 0o700);
         let again = crate::config::load(a.join("run.toml").to_str().unwrap(), &[]).unwrap();
         assert_eq!(again, experiment);
+        assert_eq!(find(a.file_name().unwrap().to_str().unwrap(), out.path()).unwrap(), a);
+        assert_eq!(find(a.to_str().unwrap(), Path::new("elsewhere")).unwrap(), a);
+        let said = find("no-such-run", out.path()).unwrap_err().to_string();
+        assert!(
+            said.contains("run no-such-run") && said.contains("the newest are demo-"),
+            "{said}"
+        );
+        let held = lock(&a).unwrap();
+        assert!(matches!(lock(&a), Err(FolderError::InUse(_))));
+        drop(held);
+        lock(&a).unwrap();
         let file = out.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(

@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod log;
 pub mod metrics;
+pub mod rewind;
 
 use crate::telemetry::event::Event;
 

@@ -81,6 +81,11 @@ impl Curve {
         self.stride *= 2;
     }
 
+    /// A curve of these points, as a viewer is sent it.
+    pub fn of(points: Vec<Point>) -> Self {
+        Self { points, ..Self::default() }
+    }
+
     /// The points, oldest first.
     pub fn points(&self) -> &[Point] {
         &self.points

@@ -8,7 +8,7 @@ use super::history::Curve;
 use super::number::{null_as_nan, nulls_as_nan};
 use super::system::SystemFigures;
 use crate::arm::PerArm;
-use crate::geometry::contour::Isoline;
+use crate::geometry::contour::{Grid, Isoline, isolines};
 
 /// Everything that a viewer shows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -131,16 +131,8 @@ pub struct Curves {
     pub test_loss: Curve,
     /// Share of test images classified wrongly.
     pub test_err: Curve,
-    /// Norm of the whole gradient.
-    pub grad_norm: Curve,
     /// Angle of the step to the isocurve, degrees, full space.
     pub angle: Curve,
-    /// Weight decay's share of the step.
-    pub decay_share: Curve,
-    /// Momentum's share of the step.
-    pub momentum_share: Curve,
-    /// |delta theta| / |theta|.
-    pub update_ratio: Curve,
 }
 
 /// Gradient norms through the layers of one arm, stem first, in the order of [`ArmInfo::layers`].
@@ -180,6 +172,16 @@ pub struct MapsView {
     pub job: Option<MapProgress>,
     /// The step at which the next map is due by itself; missing if only on request.
     pub next_step: Option<u64>,
+}
+
+impl MapsView {
+    /// Draws every map's isolines anew, at the common levels.
+    pub fn trace_isolines(&mut self) {
+        for map in self.arms.iter_mut().filter_map(|(_, map)| map.as_mut()) {
+            let grid = Grid { xs: &map.xs, ys: &map.ys, values: &map.loss };
+            map.isolines = self.levels.iter().flat_map(|level| isolines(grid, *level)).collect();
+        }
+    }
 }
 
 /// Loss on a grid around the weights of one arm.

@@ -10,6 +10,7 @@ use super::worker::ArmCopy;
 use crate::arm::ArmName;
 use crate::data::OrderPosition;
 use crate::model::{Plan, StateError, save_state, state_bytes};
+use crate::telemetry::event::ControlChange;
 
 /// Why a checkpoint could not be written. Earlier ones are untouched.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,15 @@ pub struct StateFile {
     pub step: u64,
     /// The run's seed.
     pub seed: u64,
+    /// Seconds that the run has taken so far, over all its processes.
+    #[serde(default)]
+    pub elapsed_s: f64,
+    /// Threads that each arm trained with: with others, sums round otherwise.
+    #[serde(default)]
+    pub threads: usize,
+    /// Every change by hand so far, in order: what a replay repeats.
+    #[serde(default)]
+    pub controls: Vec<ControlChange>,
     /// The arms.
     pub arms: Vec<ArmStateFile>,
 }
@@ -70,6 +80,21 @@ pub struct ArmStateFile {
     pub batch: usize,
 }
 
+/// What a checkpoint holds of the run, besides its arms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// Steps done.
+    pub step: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Seconds that the run has taken so far.
+    pub elapsed_s: f64,
+    /// Threads that each arm trains with.
+    pub threads: usize,
+    /// Every change by hand so far.
+    pub controls: Vec<ControlChange>,
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError + '_ {
     |source| CheckpointError::Io { path: path.to_owned(), source }
 }
@@ -79,19 +104,18 @@ pub fn folder_name(step: u64) -> String {
     format!("step-{step:08}")
 }
 
-/// Writes the checkpoint of `step` into the run folder `root`, points `latest` to it, then removes all but the newest
+/// Writes the checkpoint of `moment` into the run folder `root`, points `latest` to it, then removes all but the newest
 /// `keep` (0: none). Returns its folder. One that is already there is left as it is.
 ///
 /// # Errors
 /// When the file system refuses; what was there before stays whole.
 pub fn write(
     root: &Path,
-    step: u64,
-    seed: u64,
+    moment: &Moment,
     parts: &[Part<'_>],
     keep: usize,
 ) -> Result<PathBuf, CheckpointError> {
-    let name = folder_name(step);
+    let name = folder_name(moment.step);
     let place = root.join(&name);
     if place.is_dir() {
         return Ok(place);
@@ -99,7 +123,7 @@ pub fn write(
     let aside = root.join(format!(".{name}.partial"));
     // Of an attempt that did not end.
     let _ = fs::remove_dir_all(&aside);
-    let written = write_files(&aside, step, seed, parts);
+    let written = write_files(&aside, moment, parts);
     if let Err(error) = written {
         let _ = fs::remove_dir_all(&aside);
         return Err(error);
@@ -113,12 +137,7 @@ pub fn write(
     Ok(place)
 }
 
-fn write_files(
-    folder: &Path,
-    step: u64,
-    seed: u64,
-    parts: &[Part<'_>],
-) -> Result<(), CheckpointError> {
+fn write_files(folder: &Path, moment: &Moment, parts: &[Part<'_>]) -> Result<(), CheckpointError> {
     fs::create_dir(folder).map_err(at(folder))?;
     let mut arms = Vec::new();
     for Part { name, plan, copy } in parts {
@@ -140,7 +159,9 @@ fn write_files(
         }
     }
     let path = folder.join("state.json");
-    let text = serde_json::to_vec_pretty(&StateFile { step, seed, arms })
+    let Moment { step, seed, elapsed_s, threads, ref controls } = *moment;
+    let state = StateFile { step, seed, elapsed_s, threads, controls: controls.clone(), arms };
+    let text = serde_json::to_vec_pretty(&state)
         .map_err(|e| CheckpointError::Io { path: path.clone(), source: e.into() })?;
     write_synced(&path, &text)?;
     sync_folder(folder)
@@ -165,13 +186,19 @@ fn point_latest(root: &Path, name: &str) -> Result<(), CheckpointError> {
     fs::rename(&new, &link).map_err(at(&link))
 }
 
-/// Removes whole checkpoints but the newest `keep`; one that cannot be removed stays.
-fn prune(root: &Path, keep: usize) {
+/// The steps of the checkpoints in a run folder, rising.
+pub fn steps_in(root: &Path) -> Vec<u64> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let mut steps: Vec<u64> = entries
         .filter_map(|e| e.file_name().to_str()?.strip_prefix("step-")?.parse().ok())
         .collect();
     steps.sort_unstable();
+    steps
+}
+
+/// Removes whole checkpoints but the newest `keep`; one that cannot be removed stays.
+fn prune(root: &Path, keep: usize) {
+    let steps = steps_in(root);
     let old = steps.len().saturating_sub(keep);
     for step in &steps[..old] {
         let _ = fs::remove_dir_all(root.join(folder_name(*step)));
@@ -187,6 +214,10 @@ mod tests {
     use crate::model::{Weights, initial_weights, load_state};
     use crate::train::control::Settings;
     use crate::train::worker::TrainingState;
+
+    fn at_step(step: u64) -> Moment {
+        Moment { step, ..Moment::default() }
+    }
 
     fn plan() -> Plan {
         let spec = ModelSpec {
@@ -220,7 +251,7 @@ mod tests {
         let (name, copy) = (ArmName::new("skip"), copy(&plan));
         let parts = [Part { name: &name, plan: &plan, copy: &copy }];
         for step in [100, 200, 300] {
-            write(dir.path(), step, 7, &parts, 2).unwrap();
+            write(dir.path(), &Moment { seed: 7, ..at_step(step) }, &parts, 2).unwrap();
         }
         let latest = dir.path().join("latest");
         assert_eq!(fs::read_link(&latest).unwrap(), Path::new("step-00000300"));
@@ -240,10 +271,10 @@ mod tests {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
         let (name, copy) = (ArmName::new("skip"), copy(&plan));
         let parts = [Part { name: &name, plan: &plan, copy: &copy }];
-        write(dir.path(), 100, 0, &parts, 0).unwrap();
+        write(dir.path(), &at_step(100), &parts, 0).unwrap();
         // A file where the folder should be: nothing can be written below it.
         fs::write(dir.path().join(".step-00000200.partial"), b"").unwrap();
-        let said = write(dir.path(), 200, 0, &parts, 0).unwrap_err().to_string();
+        let said = write(dir.path(), &at_step(200), &parts, 0).unwrap_err().to_string();
         assert!(said.contains(".step-00000200.partial"), "{said}");
         assert_eq!(fs::read_link(dir.path().join("latest")).unwrap(), Path::new("step-00000100"));
         assert!(dir.path().join("latest/skip.safetensors").is_file());

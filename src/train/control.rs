@@ -1,12 +1,7 @@
 //! Settings that can be changed while a run goes on, one set per arm.
 
 use crate::config::TrainSpec;
-use crate::telemetry::command::Change;
-
-/// Smallest batch: batch norm needs two images.
-const MIN_BATCH: usize = 2;
-/// Learning rates that keys can reach: beyond, a step is either nothing or the end.
-const LR_RANGE: std::ops::RangeInclusive<f64> = 1e-9..=1e3;
+use crate::telemetry::command::{Change, MIN_BATCH, Setting};
 
 /// What one arm trains with now. The learning rate is the one before the schedule's factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,30 +31,38 @@ impl Settings {
         Self { lr: spec.lr, weight_decay: spec.weight_decay, batch: spec.batch.min(train_images) }
     }
 
-    /// Applies a change; none if it changes nothing (a batch already at its end).
+    /// Applies a change; none if it changes nothing (a batch already at its end, a value that is not accepted).
     pub fn apply(
         &mut self,
         change: Change,
         spec: &TrainSpec,
         train_images: usize,
     ) -> Option<Changed> {
-        let (key, from, to) = match change {
+        let most = train_images.max(MIN_BATCH);
+        let (setting, to) = match change {
             Change::ToggleWeightDecay => {
                 let to = if self.weight_decay > 0.0 { 0.0 } else { spec.weight_decay };
-                ("weight_decay", std::mem::replace(&mut self.weight_decay, to), to)
+                (Setting::WeightDecay, to)
             }
-            Change::ScaleLr(factor) => {
-                let scaled = self.lr * factor;
-                let to = if LR_RANGE.contains(&scaled) { scaled } else { self.lr };
-                ("lr", std::mem::replace(&mut self.lr, to), to)
-            }
+            Change::ScaleLr(factor) => (Setting::Lr, self.lr * factor),
             Change::ScaleBatch { up } => {
                 let to = if up { self.batch * 2 } else { self.batch / 2 };
-                let to = to.clamp(MIN_BATCH, train_images.max(MIN_BATCH));
-                ("batch", std::mem::replace(&mut self.batch, to) as f64, to as f64)
+                (Setting::Batch, to.clamp(MIN_BATCH, most) as f64)
+            }
+            Change::Set { setting, value } => (setting, value),
+        };
+        if !setting.accepts(to) {
+            return None;
+        }
+        let (from, to) = match setting {
+            Setting::Lr => (std::mem::replace(&mut self.lr, to), to),
+            Setting::WeightDecay => (std::mem::replace(&mut self.weight_decay, to), to),
+            Setting::Batch => {
+                let to = (to as usize).min(most);
+                (std::mem::replace(&mut self.batch, to) as f64, to as f64)
             }
         };
-        (from != to).then_some(Changed { key, from, to })
+        (from != to).then_some(Changed { key: setting.key(), from, to })
     }
 }
 
@@ -67,6 +70,7 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::config::{Typed, resolve};
+    use crate::telemetry::command::LR_RANGE;
 
     fn spec() -> TrainSpec {
         resolve(&Typed::default()).unwrap().arms.into_iter().next().unwrap().train
@@ -94,5 +98,17 @@ mod tests {
         }
         assert!(LR_RANGE.contains(&s.lr));
         assert_eq!(s.apply(Change::ScaleLr(f64::NAN), &spec(), 100), None);
+    }
+
+    #[test]
+    fn a_value_is_set_if_it_can_be_trained() {
+        let mut s = Settings::of(&spec(), 100);
+        let set = |setting, value| Change::Set { setting, value };
+        let done = s.apply(set(Setting::Lr, 0.03), &spec(), 100).unwrap();
+        assert_eq!((done.key, done.from, done.to), ("lr", 0.1, 0.03));
+        assert_eq!(s.apply(set(Setting::Lr, -1.0), &spec(), 100), None);
+        assert_eq!(s.apply(set(Setting::Batch, 1e6), &spec(), 100).unwrap().to, 100.0);
+        assert_eq!(s.apply(set(Setting::WeightDecay, 0.0), &spec(), 100).unwrap().to, 0.0);
+        assert_eq!(s.apply(set(Setting::WeightDecay, 0.0), &spec(), 100), None, "nothing changed");
     }
 }

@@ -6,6 +6,7 @@ pub mod device;
 pub mod lockstep;
 pub mod measure;
 pub mod optimizer;
+pub mod restore;
 pub mod schedule;
 pub mod tune;
 pub mod worker;

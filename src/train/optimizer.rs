@@ -76,12 +76,27 @@ impl Optimizer {
 
     /// Buffers by name, for a checkpoint.
     pub fn buffers(&self) -> Vec<(&'static str, &Tensor)> {
-        match self.kind {
-            OptimizerKind::Sgd => vec![("momentum_buffer", &self.first)],
-            OptimizerKind::Adam | OptimizerKind::Adamw => {
-                vec![("exp_avg", &self.first), ("exp_avg_sq", &self.second)]
-            }
+        let names = Self::buffer_names(self.kind).iter().copied();
+        names.zip([&self.first, &self.second]).collect()
+    }
+
+    /// Names of the buffers that `kind` keeps, in the order of [`Optimizer::buffers`].
+    pub fn buffer_names(kind: OptimizerKind) -> &'static [&'static str] {
+        match kind {
+            OptimizerKind::Sgd => &["momentum_buffer"],
+            OptimizerKind::Adam | OptimizerKind::Adamw => &["exp_avg", "exp_avg_sq"],
         }
+    }
+
+    /// Takes up the state of another optimizer of the same kind: its step count and its buffers, in the order of
+    /// [`Optimizer::buffer_names`].
+    ///
+    /// # Errors
+    /// When a buffer has another length or the device fails.
+    pub fn take_up(&mut self, steps: i64, buffers: &[Tensor]) -> Result<(), TchError> {
+        self.steps = steps;
+        let own = self.buffers();
+        own.into_iter().zip(buffers).try_for_each(|((_, own), b)| own.shallow_clone().f_copy_(b))
     }
 
     /// Steps made.

@@ -123,6 +123,14 @@ fn first_line(error: &TchError) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// What an arm starts from.
+pub enum Origin {
+    /// Initial weights in PyTorch's order, as [`crate::model::initial_weights`] draws them.
+    Drawn(Vec<f32>),
+    /// Another moment of this arm, or of the arm that it was forked from.
+    Copy(Box<ArmCopy>),
+}
+
 /// What a worker is made of.
 pub struct Worker {
     /// Its position.
@@ -131,8 +139,12 @@ pub struct Worker {
     pub spec: ArmSpec,
     /// The network's plan.
     pub plan: Arc<Plan>,
-    /// Initial weights in PyTorch's order.
-    pub initial: Vec<f32>,
+    /// What it starts from.
+    pub origin: Origin,
+    /// Steps already done: 0, or those of the checkpoint that the arm is taken up from.
+    pub done: u64,
+    /// Evaluate before the first step: the checkpoint ends a pass whose evaluation was lost.
+    pub owes_evaluation: bool,
     /// Training images, on the arm's device.
     pub train: Split,
     /// Seed of the data order and of augmentation.
@@ -175,11 +187,25 @@ impl Worker {
     ///
     /// # Errors
     /// When torch fails or nobody listens.
-    pub fn run(self, place: &Place<Directive>, out: Outlet) -> Result<(), WorkerError> {
+    pub fn run(mut self, place: &Place<Directive>, out: Outlet) -> Result<(), WorkerError> {
         use_threads(self.threads);
-        let net = Network::new(Arc::clone(&self.plan), &self.initial, self.device)?;
-        let optimizer = Optimizer::new(&self.spec.train, net.theta())?;
-        let order = BatchOrder::new(self.seed, self.train.len());
+        let origin = std::mem::replace(&mut self.origin, Origin::Drawn(Vec::new()));
+        let (net, training) = match origin {
+            Origin::Drawn(weights) => {
+                (Network::new(Arc::clone(&self.plan), &weights, self.device)?, None)
+            }
+            Origin::Copy(copy) => {
+                let weights = copy.weights.copy_to(self.device)?;
+                (Network::of(Arc::clone(&self.plan), weights)?, copy.training)
+            }
+        };
+        let mut optimizer = Optimizer::new(&self.spec.train, net.theta())?;
+        let mut order = BatchOrder::new(self.seed, self.train.len());
+        if let Some(training) = training {
+            let buffers: Vec<Tensor> = training.buffers.into_iter().map(|(_, t)| t).collect();
+            tch::no_grad(|| optimizer.take_up(training.optimizer_steps, &buffers))?;
+            order = BatchOrder::at(self.seed, self.train.len(), training.order);
+        }
         let mut trainee =
             Trainee { worker: self, net, optimizer, order, probes: Probes::default(), out };
         trainee.train(place)
@@ -189,10 +215,14 @@ impl Worker {
 impl Trainee {
     fn train(&mut self, place: &Place<Directive>) -> Result<(), WorkerError> {
         self.tell_state(ArmState::Training)?;
-        let (mut done, mut evaluated) = (0, 0);
+        let (mut done, mut evaluated) = (self.worker.done, 0);
         loop {
             let directive = place.meet();
             let settings = directive.settings[self.worker.id];
+            if std::mem::take(&mut self.worker.owes_evaluation) {
+                self.hand_out(Purpose::Evaluate, done, &settings)?;
+                evaluated = done;
+            }
             if directive.map {
                 self.hand_out(Purpose::Map, done, &settings)?;
             }

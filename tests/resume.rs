@@ -1,0 +1,249 @@
+//! Runs that were cut off and taken up again, or made again: the same bits as those that were left alone.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{landscope, run_folder};
+use landscope::arm::ArmName;
+use landscope::config::{Override, load};
+use landscope::engine::{Engine, Options, Place};
+use landscope::telemetry::command::{Change, Command, Setting};
+use landscope::telemetry::event::RunStatus;
+
+/// Steps of the runs: two epochs and a half.
+const STEPS: u64 = 55;
+/// A small network, a checkpoint every few steps, everything else as in the default run.
+const SETS: [&str; 4] = ["model.depth=8", "map.every=0", "checkpoint.every=4", "data.augment=true"];
+/// Kills of the test below; the figure is had with LANDSCOPE_KILLS=20.
+const KILLS: u64 = 3;
+
+fn sets() -> Vec<String> {
+    SETS.iter().flat_map(|s| ["--set".to_owned(), (*s).to_owned()]).collect()
+}
+
+/// Every file of the last checkpoint but what tells times.
+fn last_checkpoint(run: &Path) -> BTreeMap<String, Vec<u8>> {
+    let folder = run.join(format!("step-{STEPS:08}"));
+    let files = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let named = files.map(|e| e.unwrap().path()).filter(|p| p.extension().unwrap() != "json");
+    named
+        .map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), fs::read(p).unwrap()))
+        .collect()
+}
+
+fn left_alone(out: &Path, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    let steps = STEPS.to_string();
+    let done = landscope(out).args(["--steps", &steps]).args(sets()).args(more).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    last_checkpoint(&run_folder(out))
+}
+
+/// Events of a run's file by kind, as (arm, step).
+fn events(run: &Path, kind: &str) -> Vec<(String, u64)> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let events = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    events
+        .filter(|e| e["event"] == kind)
+        .map(|e| (e["arm"].as_str().unwrap_or_default().to_owned(), e["step"].as_u64().unwrap()))
+        .collect()
+}
+
+/// Waits for something; false if the time is up.
+fn soon(mut found: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !found() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+#[test]
+fn a_run_killed_at_any_moment_ends_with_the_same_bits() {
+    let kills = std::env::var("LANDSCOPE_KILLS").ok().and_then(|v| v.parse().ok()).unwrap_or(KILLS);
+    for optimizer in ["train.optimizer=sgd", "train.optimizer=adamw"] {
+        let more = ["--set", optimizer];
+        let calm = tempfile::tempdir().unwrap();
+        let wanted = left_alone(calm.path(), &more);
+        assert_eq!(wanted.len(), 4, "weights and optimizer of two arms");
+        let out = tempfile::tempdir().unwrap();
+        let steps = STEPS.to_string();
+        let mut first = landscope(out.path());
+        first.args(["--steps", &steps]).args(sets()).args(more);
+        let mut next = Some(first);
+        let mut killed = 0;
+        // Spread over the run, at moments that no rule knows: counted in milliseconds, not in steps.
+        for kill in 1..=kills {
+            let mut command = next.take().unwrap_or_else(|| {
+                let mut command = landscope(out.path());
+                command.arg("--resume").arg(run_folder(out.path()));
+                command
+            });
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let folder = || fs::read_dir(out.path()).ok()?.next()?.ok().map(|e| e.path());
+            assert!(soon(|| folder().is_some_and(|f| f.join("latest").exists())), "no checkpoint");
+            thread::sleep(Duration::from_millis(kill * 7919 % 1009));
+            if child.try_wait().unwrap().is_none() {
+                killed += 1;
+            }
+            child.kill().unwrap();
+            let done = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert!(said.is_empty() || said.contains("steps are made"), "{said}");
+        }
+        let run = run_folder(out.path());
+        let done = landscope(out.path()).arg("--resume").arg(&run).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success() || said.contains("steps are made"), "{said}");
+        let found = last_checkpoint(&run);
+        assert!(found == wanted, "{optimizer}: the bits differ after {killed} kills");
+        // The history has every step once, and every pass's evaluation.
+        for arm in ["skip", "noskip"] {
+            let of = |kind| {
+                let own = events(&run, kind).into_iter().filter(|(a, _)| a == arm);
+                own.map(|(_, step)| step).collect::<Vec<u64>>()
+            };
+            assert_eq!(of("step"), (1..=STEPS).collect::<Vec<_>>(), "{arm}");
+            assert_eq!(of("eval"), [22, 44, STEPS], "{arm}");
+        }
+        println!("{optimizer}: {killed} kills of {kills} met the run, the bits are the same");
+    }
+}
+
+#[test]
+fn a_longer_run_goes_on_and_a_finished_one_says_so() {
+    let out = tempfile::tempdir().unwrap();
+    let wanted = left_alone(out.path(), &[]);
+    let short = tempfile::tempdir().unwrap();
+    let done = landscope(short.path()).args(["--steps", "30"]).args(sets()).output().unwrap();
+    assert!(done.status.success());
+    let run = run_folder(short.path());
+    let name = run.file_name().unwrap().to_str().unwrap().to_owned();
+    let again = landscope(short.path()).args(["--resume", &name]).output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("all 30 steps are made; --steps with a larger number goes on"), "{said}");
+    let longer = landscope(short.path())
+        .args(["--resume", &name, "--steps", &STEPS.to_string()])
+        .output()
+        .unwrap();
+    assert!(longer.status.success(), "{}", String::from_utf8_lossy(&longer.stderr));
+    assert!(last_checkpoint(&run) == wanted);
+    assert!(fs::read_to_string(run.join("run.toml")).unwrap().contains("steps = 55"));
+}
+
+#[test]
+fn a_broken_checkpoint_is_told_and_the_one_before_is_taken() {
+    let out = tempfile::tempdir().unwrap();
+    let wanted = left_alone(out.path(), &[]);
+    let run = run_folder(out.path());
+    for (file, damage) in [
+        ("skip.safetensors", None),
+        ("noskip.optim.safetensors", Some("")),
+        ("state.json", Some("{\"step\": 55, \"arms\": 3}")),
+    ] {
+        let path = run.join(format!("step-{STEPS:08}")).join(file);
+        match damage {
+            None => {
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            }
+            Some(text) => fs::write(&path, text).unwrap(),
+        }
+        let done = landscope(out.path())
+            .arg("--resume")
+            .arg(&run)
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let told = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(told.contains("checkpoint-broken") && told.contains(file), "{told}");
+        assert!(told.contains("taken up at step-00000052"), "{told}");
+        assert!(last_checkpoint(&run) == wanted, "after damage to {file}");
+        // The damaged one is kept aside; a later one must not find it in its way.
+        fs::remove_dir_all(run.join(format!(".step-{STEPS:08}.broken"))).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_up_is_told() {
+    let out = tempfile::tempdir().unwrap();
+    let said = |args: &[&str]| {
+        let done = landscope(out.path()).args(args).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{args:?}");
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    };
+    assert!(said(&["--resume", "no-such-run"]).contains("run no-such-run: no folder of that name"));
+    assert!(said(&["--replay", "no-such-run"]).contains("run no-such-run: no folder of that name"));
+    assert!(said(&["--resume", "x", "--set", "train.lr=1"]).contains("cannot be used with"));
+    assert!(said(&["demo", "--resume", "x"]).contains("cannot be used with"));
+    let empty = out.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("run.toml"), "steps = 5").unwrap();
+    let told = said(&["--resume", "empty"]);
+    assert!(told.contains("no checkpoint to go on from"), "{told}");
+    let lock = fs::File::options().write(true).open(empty.join("engine.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(said(&["--resume", "empty"]).contains("another landscope trains in it"));
+}
+
+/// A run that somebody changed by hand, and the same made again from its folder.
+#[test]
+fn a_run_changed_by_hand_is_made_again_to_the_same_bits() {
+    let out = tempfile::tempdir().unwrap();
+    let steps = format!("steps={STEPS}");
+    let overrides: Vec<Override> =
+        SETS.iter().chain([&steps.as_str()]).map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(out.path().to_owned()));
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    let commands = [
+        Command::Change { arm: None, change: Change::ScaleLr(1.0 / 3.0) },
+        Command::TogglePause,
+        Command::Change {
+            arm: Some(ArmName::new("noskip")),
+            change: Change::Set { setting: Setting::WeightDecay, value: 0.1234567890123 },
+        },
+        Command::TogglePause,
+        Command::Change { arm: None, change: Change::ScaleBatch { up: false } },
+        Command::Change { arm: Some(ArmName::new("skip")), change: Change::ToggleWeightDecay },
+    ];
+    for (index, command) in commands.into_iter().enumerate() {
+        let paused = || {
+            use landscope::telemetry::snapshot::Phase;
+            client.snapshot().phase == Phase::Paused
+        };
+        let after = 5 * index as u64 + 3;
+        assert!(soon(|| client.snapshot().step >= after || paused() || engine.has_ended()));
+        client.send(command).unwrap();
+    }
+    let ending = engine.join().unwrap();
+    assert_eq!(ending.status, RunStatus::Finished);
+    let changed = events(&ending.folder, "control");
+    assert_eq!(changed.len(), 6, "{changed:?}");
+    let again = tempfile::tempdir().unwrap();
+    // The engine in this process chose its kernels without `tune`: so must the program's, and the plain run's below.
+    let done = landscope(again.path())
+        .arg("--replay")
+        .arg(&ending.folder)
+        .env("LANDSCOPE_TUNE", "off")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let run: PathBuf = run_folder(again.path());
+    assert!(last_checkpoint(&run) == last_checkpoint(&ending.folder));
+    let repeated = events(&run, "control");
+    assert_eq!(repeated.len(), 4, "a pause changes nothing and is not repeated");
+    assert!(repeated.iter().all(|c| changed.contains(c)), "{repeated:?}, before {changed:?}");
+    let plain = tempfile::tempdir().unwrap();
+    assert!(left_alone(plain.path(), &[]) != last_checkpoint(&run), "the changes change something");
+}
