@@ -90,6 +90,10 @@ struct Hub {
     pending: Pending,
     maps: Gather<ArmCopy>,
     saves: Gather<ArmCopy>,
+    /// Evaluations asked for, and done.
+    evaluations: (u64, u64),
+    /// The newest checkpoint that waits for evaluations, with how many must be done.
+    held_save: Option<(u64, SaveJob)>,
     threads: Vec<JoinHandle<()>>,
     stopped: Arc<AtomicBool>,
     unhurried: Arc<AtomicBool>,
@@ -184,6 +188,8 @@ impl Hub {
             pending: Pending::default(),
             maps: Gather::default(),
             saves: Gather::default(),
+            evaluations: (0, 0),
+            held_save: None,
             threads,
             stopped,
             unhurried,
@@ -279,14 +285,12 @@ impl Hub {
             }
             Message::EvalDone(result) => {
                 self.pending.eval -= 1;
+                self.evaluations.1 += 1;
                 self.take_result("evaluation-failed", result);
+                self.release_save();
             }
             Message::SaveDone(result) => {
                 self.pending.save -= 1;
-                if result.is_ok() {
-                    // What a checkpoint stands for must be on disk as well.
-                    self.flush();
-                }
                 self.take_result("checkpoint-failed", result);
             }
             Message::MapProgress(progress) => self.views.shown().maps.job = Some(progress),
@@ -336,6 +340,7 @@ impl Hub {
                 let job = EvalJob { name, plan, step, weights: copy.weights };
                 if !self.desks.eval.put(arm.index(), job) {
                     self.pending.eval += 1;
+                    self.evaluations.0 += 1;
                 }
             }
             Purpose::Map => self.maps.add(step, arm, copy),
@@ -369,9 +374,23 @@ impl Hub {
                 controls: self.controls.clone(),
             };
             let job = SaveJob { moment, arms: arms.collect() };
-            if !job.arms.is_empty() && !self.desks.save.put(0, job) {
+            if !job.arms.is_empty() && self.held_save.replace((self.evaluations.0, job)).is_none() {
                 self.pending.save += 1;
             }
+        }
+        self.release_save();
+    }
+
+    /// Hands on a checkpoint once the evaluations that were asked for before it are told: a run that is taken up there
+    /// cannot make them up.
+    fn release_save(&mut self) {
+        let (_, done) = self.evaluations;
+        let Some((_, job)) = self.held_save.take_if(|(asked, _)| *asked <= done) else { return };
+        // What a checkpoint stands for must be on disk before it is.
+        self.flush();
+        if self.desks.save.put(0, job) {
+            // It replaced one that waited.
+            self.pending.save -= 1;
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Mailbox<T> {
 
 struct State<T> {
     slots: Vec<VecDeque<T>>,
+    /// The slot that is looked at first: the one after that of the newest job taken, so that none starves.
+    turn: usize,
     closed: bool,
 }
 
@@ -19,7 +21,11 @@ impl<T> Mailbox<T> {
     /// An empty mailbox with `slots` slots, in each of which `depth` jobs may wait.
     pub fn new(slots: usize, depth: usize) -> Self {
         let slots = (0..slots).map(|_| VecDeque::new()).collect();
-        Self { state: Mutex::new(State { slots, closed: false }), changed: Condvar::new(), depth }
+        Self {
+            state: Mutex::new(State { slots, turn: 0, closed: false }),
+            changed: Condvar::new(),
+            depth,
+        }
     }
 
     /// Puts a job; true if it replaced one that waited.
@@ -35,12 +41,15 @@ impl<T> Mailbox<T> {
         full
     }
 
-    /// Waits for a job, the first slot first, the oldest in it first; none once the mailbox is closed and empty.
+    /// Waits for a job, the slots in turn, the oldest in each first; none once the mailbox is closed and empty.
     pub fn take(&self) -> Option<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(job) = state.slots.iter_mut().find_map(VecDeque::pop_front) {
-                return Some(job);
+            let (count, turn) = (state.slots.len(), state.turn);
+            let mut order = (0..count).map(|i| (turn + i) % count);
+            if let Some(slot) = order.find(|slot| !state.slots[*slot].is_empty()) {
+                state.turn = slot + 1;
+                return state.slots[slot].pop_front();
             }
             if state.closed {
                 return None;
@@ -74,6 +83,17 @@ mod tests {
         assert!(mailbox.put(0, 'c'));
         mailbox.close();
         assert_eq!([mailbox.take(), mailbox.take(), mailbox.take()], [Some('c'), Some('b'), None]);
+    }
+
+    #[test]
+    fn slots_take_turns() {
+        let mailbox = Mailbox::new(2, 3);
+        for job in ["a1", "a2", "a3"] {
+            mailbox.put(0, job);
+        }
+        mailbox.put(1, "b1");
+        let taken: Vec<_> = (0..4).filter_map(|_| mailbox.take()).collect();
+        assert_eq!(taken, ["a1", "b1", "a2", "a3"]);
     }
 
     #[test]
