@@ -1,111 +1,15 @@
 //! The dashboard in a real pseudo-terminal: started, every key pressed, resized, quit.
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+mod common;
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use common::pty::{Runs, Terminal};
 
-/// Longest wait for something to appear: a busy machine, not a broken program.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Session {
-    child: Box<dyn Child + Send + Sync>,
-    master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
-    screen: Arc<Mutex<vt100::Parser>>,
-    raw: Arc<Mutex<Vec<u8>>>,
-    out: tempfile::TempDir,
-}
-
-fn size(columns: u16, rows: u16) -> PtySize {
-    PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
-}
-
-impl Session {
-    fn start(columns: u16, rows: u16, args: &[&str], vars: &[(&str, &str)]) -> Self {
-        let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
-        let out = tempfile::tempdir().unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landscope"));
-        command.args(["run", "--out"]);
-        command.arg(out.path());
-        command.args(["--set", "model.depth=8", "--set", "map.grid=5", "--set", "map.images=8"]);
-        command.args(args);
-        command.env("TERM", "xterm-256color");
-        command.env("LC_ALL", "C.UTF-8");
-        command.env_remove("NO_COLOR");
-        for (name, value) in vars {
-            command.env(name, value);
-        }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
-        let raw = Arc::new(Mutex::new(Vec::new()));
-        let mut reader = pair.master.try_clone_reader().unwrap();
-        let (parser, kept) = (Arc::clone(&screen), Arc::clone(&raw));
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count) = reader.read(&mut buffer) {
-                if count == 0 {
-                    break;
-                }
-                parser.lock().unwrap().process(&buffer[..count]);
-                kept.lock().unwrap().extend_from_slice(&buffer[..count]);
-            }
-        });
-        let keys = pair.master.take_writer().unwrap();
-        Self { child, master: pair.master, keys, screen, raw, out }
-    }
-
-    fn seen(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
-    }
-
-    fn wait_for(&self, what: &str) {
-        self.wait_until(what, |seen| seen.contains(what));
-    }
-
-    fn wait_until(&self, what: &str, found: impl Fn(&str) -> bool) {
-        let begun = Instant::now();
-        while !found(&self.seen()) {
-            assert!(begun.elapsed() < PATIENCE, "waited for {what:?} and saw:\n{}", self.seen());
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
-    }
-
-    fn resize(&self, columns: u16, rows: u16) {
-        self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
-        self.master.resize(size(columns, rows)).unwrap();
-    }
-
-    /// Waits for the program's end; its exit status. The terminal must be as it was.
-    fn end(mut self) -> (u32, String) {
-        let begun = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end:\n{}", self.seen());
-            thread::sleep(Duration::from_millis(20));
-        };
-        // The reader takes what is left.
-        thread::sleep(Duration::from_millis(200));
-        let raw = String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned();
-        assert!(raw.contains("\u{1b}[?1049l"), "the alternate screen was not left");
-        assert!(raw.rfind("\u{1b}[?25h") > raw.rfind("\u{1b}[?25l"), "the cursor stayed hidden");
-        (status.exit_code(), raw)
-    }
-}
+const LONG: [&str; 2] = ["--steps", "1000000"];
 
 #[test]
 fn every_key_does_what_the_help_says() {
-    let mut s = Session::start(160, 48, &["--steps", "1000000", "--set", "map.every=0"], &[]);
+    let runs = Runs::new();
+    let mut s = runs.run(160, 48, &["--steps", "1000000", "--set", "map.every=0"], &[]);
     s.wait_for("training");
     s.wait_for("landscope demo");
     s.wait_until("a first step", |seen| seen.contains("test err") && seen.contains("wd 5e-4"));
@@ -154,16 +58,43 @@ fn every_key_does_what_the_help_says() {
     s.press("n");
     s.wait_until("no question", |seen| !seen.contains("quit?"));
     s.press("\u{3}");
-    s.wait_for("quit?");
-    s.press("y");
+    s.wait_for("d or q  detach");
+    s.press("s");
     let (status, raw) = s.end();
     assert_eq!(status, 0);
     assert!(raw.contains("stopped: "), "the run folder is not told");
 }
 
+/// Printed, not judged: how long a user waits for the picture, from the program's start.
+#[test]
+fn how_long_a_user_waits() {
+    let runs = Runs::new();
+    let begun = std::time::Instant::now();
+    let out = runs.path().to_str().unwrap();
+    let mut s = Terminal::start(80, 24, runs.path(), &["run", "--out", out], &[]);
+    for what in ["landscope demo", "step 1", "map"] {
+        // At 80x24 a map is there once the scale under it is.
+        let shown = |seen: &str| match what {
+            "step 1" => seen.contains(" step ") && !seen.contains(" step 0/"),
+            "map" => seen.contains(" nats"),
+            other => seen.contains(other),
+        };
+        s.wait_until(what, shown);
+        println!("{what}: {:.2} s", begun.elapsed().as_secs_f64());
+    }
+    let again = std::time::Instant::now();
+    let second = runs.attach(80, 24, &[]);
+    second.wait_for(" nats");
+    let bytes = second.raw.lock().unwrap().len();
+    println!("attach: a full screen after {:.2} s, {bytes} bytes", again.elapsed().as_secs_f64());
+    s.press("qs");
+    assert_eq!(s.end().0, 0);
+}
+
 #[test]
 fn any_size_is_drawn_while_it_runs() {
-    let mut s = Session::start(80, 24, &["--steps", "1000000"], &[]);
+    let runs = Runs::new();
+    let mut s = runs.run(80, 24, &LONG, &[]);
     s.wait_for("test err");
     s.resize(20, 5);
     s.wait_for("needs 60x18");
@@ -172,21 +103,16 @@ fn any_size_is_drawn_while_it_runs() {
     s.wait_for("over the run: stem on top");
     s.resize(60, 18);
     s.wait_for("gradient flow");
-    s.press("qy");
+    s.press("qs");
     assert_eq!(s.end().0, 0);
 }
 
 #[test]
 fn a_finished_run_stays_on_the_screen() {
-    let mut s = Session::start(80, 24, &["--steps", "5"], &[]);
+    let runs = Runs::new();
+    let mut s = runs.run(80, 24, &["--steps", "5"], &[]);
     s.wait_for("finished");
     s.wait_for("step 5/5");
-    let log =
-        std::fs::read_dir(s.out.path()).unwrap().next().unwrap().unwrap().path().join("engine.log");
-    let told = std::fs::read_to_string(log).unwrap();
-    assert!(told.contains("first frame after"));
-    // Printed, not judged: how long a user waits for the picture.
-    println!("{told}");
     s.press("w");
     s.wait_for("the run is over: nothing to change");
     s.press("q");
@@ -195,15 +121,16 @@ fn a_finished_run_stays_on_the_screen() {
     let (status, raw) = s.end();
     assert_eq!(status, 0);
     assert!(raw.contains("finished: "));
+    assert!(runs.live().is_empty(), "the engine outlives its run");
 }
 
 #[test]
 fn without_colour_and_without_utf8() {
-    let vars = [("NO_COLOR", "1"), ("LC_ALL", "C")];
-    let mut s = Session::start(100, 30, &["--steps", "1000000"], &vars);
+    let runs = Runs::new();
+    let mut s = runs.run(100, 30, &LONG, &[("NO_COLOR", "1"), ("LC_ALL", "C")]);
     s.wait_for("test err");
     assert!(s.seen().is_ascii(), "{}", s.seen());
-    s.press("qy");
+    s.press("qs");
     let (_, raw) = s.end();
     for colour in ["\u{1b}[38;", "\u{1b}[48;"] {
         assert!(!raw.contains(colour), "a colour in spite of NO_COLOR");
@@ -211,32 +138,17 @@ fn without_colour_and_without_utf8() {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back_and_writes_a_checkpoint() {
-    let s = Session::start(80, 24, &["--steps", "1000000"], &[]);
-    s.wait_for("test err");
-    let pid = s.child.process_id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let out = s.out.path().to_owned();
-    let kept = || {
-        let run = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
-        std::fs::read_to_string(run.join("metrics.jsonl")).unwrap()
-    };
-    let begun = Instant::now();
-    while !kept().contains("\"event\":\"done\"") {
-        assert!(begun.elapsed() < PATIENCE);
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert!(kept().contains("\"event\":\"checkpoint\""));
-    let (status, _) = s.end();
-    assert_eq!(status, 0);
-}
-
-#[test]
-fn what_cannot_be_run_is_told_without_touching_the_screen() {
-    let s =
-        Session::start(80, 24, &["--set", "data.kind=cifar10", "--set", "data.dir=/nowhere"], &[]);
-    s.wait_for("landscope: /nowhere/");
-    let mut child = s.child;
-    assert_eq!(child.wait().unwrap().exit_code(), 2);
-    assert!(!String::from_utf8_lossy(&s.raw.lock().unwrap()).contains("\u{1b}[?1049h"));
+fn what_cannot_be_run_is_told_and_leaves_nothing() {
+    let runs = Runs::new();
+    let s = runs.run(80, 24, &["--set", "data.kind=cifar10", "--set", "data.dir=/nowhere"], &[]);
+    let (status, raw) = s.end();
+    assert_eq!(status, 2);
+    let told = raw.rsplit("\u{1b}[?1049l").next().unwrap();
+    assert!(told.contains("landscope: /nowhere/"), "{told}");
+    let s = runs.run(80, 24, &["--set", "model.depth=9"], &[]);
+    let (status, raw) = s.end();
+    assert_eq!(status, 2);
+    assert!(!raw.contains("\u{1b}[?1049h"), "a wrong config does not touch the screen");
+    let left: Vec<_> = std::fs::read_dir(runs.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(left.iter().all(|p| p.ends_with(".state")), "{left:?}");
 }

@@ -107,7 +107,8 @@ fn both_arms_see_the_same_batches_and_a_seed_gives_the_same_run() {
 fn text_ends_with_a_summary() {
     let out = tempfile::tempdir().unwrap();
     // No --headless: stdout is no terminal.
-    let done = std::process::Command::new(env!("CARGO_BIN_EXE_landscope"))
+    let done = std::process::Command::new(common::program())
+        .env("LANDSCOPE_STATE", common::state_of(out.path()))
         .arg("--out")
         .arg(out.path())
         .args(["--steps", "3"])

@@ -97,8 +97,11 @@ fn a_run_killed_at_any_moment_ends_with_the_same_bits() {
                 command
             });
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-            let folder = || fs::read_dir(out.path()).ok()?.next()?.ok().map(|e| e.path());
-            assert!(soon(|| folder().is_some_and(|f| f.join("latest").exists())), "no checkpoint");
+            let saved = || {
+                let runs = fs::read_dir(out.path()).into_iter().flatten().flatten();
+                runs.map(|e| e.path()).any(|p| p.join("latest").exists())
+            };
+            assert!(soon(saved), "no checkpoint");
             thread::sleep(Duration::from_millis(kill * 7919 % 1009));
             if child.try_wait().unwrap().is_none() {
                 killed += 1;

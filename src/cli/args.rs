@@ -24,6 +24,12 @@ pub struct Cli {
 pub enum Sub {
     /// Train, on a dashboard or headless
     Run(RunArgs),
+    /// Live runs
+    Ls(LsArgs),
+    /// Show a live run; the newest one if none is named
+    Attach(AttachArgs),
+    /// Stop a live run after a checkpoint
+    Stop(StopArgs),
     /// Data sets
     Data {
         /// What to do with them.
@@ -37,6 +43,9 @@ pub enum Sub {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// The process that trains; `run` starts it
+    #[command(hide = true)]
+    Engine(EngineArgs),
 }
 
 /// `data ...`
@@ -82,6 +91,56 @@ pub struct RunArgs {
     /// Draw the dashboard with ASCII characters alone
     #[arg(long)]
     pub ascii: bool,
+    /// Only look: keys that change the run do nothing
+    #[arg(long)]
+    pub readonly: bool,
+}
+
+/// `ls ...`
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// A table for people, or one object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
+}
+
+/// `attach ...`
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Its name as `ls` shows it, the beginning of it, or its folder
+    pub run: Option<String>,
+    /// The engine's socket itself, as forwarded by ssh -L
+    #[arg(long, value_name = "PATH", conflicts_with = "run")]
+    pub socket: Option<PathBuf>,
+    /// Only look: keys that change the run do nothing
+    #[arg(long)]
+    pub readonly: bool,
+    /// Draw the dashboard with ASCII characters alone
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// `stop ...`
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Its name as `ls` shows it, the beginning of it, or its folder
+    pub run: String,
+}
+
+/// `engine ...`
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// The run folder
+    pub folder: PathBuf,
+    /// Go on from its newest whole checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Make the changes of the run in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub replay: Option<PathBuf>,
+    /// Values over those of run.toml
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// What a headless run prints.

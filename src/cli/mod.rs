@@ -4,8 +4,11 @@ mod args;
 mod bench;
 mod completions;
 mod data;
+mod engine;
+mod live;
 mod panics;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -30,6 +33,10 @@ pub fn main(start: Instant) -> ExitCode {
     let done = match cli.command {
         None => run::run(&cli.run, start),
         Some(Sub::Run(args)) => run::run(&args, start),
+        Some(Sub::Engine(args)) => engine::engine(&args, start),
+        Some(Sub::Ls(args)) => live::ls(&args),
+        Some(Sub::Attach(args)) => live::attach(&args),
+        Some(Sub::Stop(args)) => live::stop(&args),
         Some(Sub::Data { command: DataCommand::List }) => data::list(),
         Some(Sub::Bench(args)) => bench::bench(&args),
         Some(Sub::Completions { shell }) => completions::print(shell),
@@ -51,14 +58,7 @@ fn status_of(report: &Report) -> u8 {
         return BAD_INPUT;
     }
     match report.downcast_ref::<EngineError>() {
-        Some(
-            EngineError::Data(_)
-            | EngineError::Device(_)
-            | EngineError::Folder(_)
-            | EngineError::Restore(_)
-            | EngineError::NothingLeft { .. }
-            | EngineError::Config(_),
-        ) => BAD_INPUT,
+        Some(error) if error.is_bad_input() => BAD_INPUT,
         _ => FAILED,
     }
 }

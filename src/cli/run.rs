@@ -3,25 +3,21 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use color_eyre::eyre::{Report, Result};
+use color_eyre::eyre::Result;
 
-use super::FAILED;
 use super::args::{OutputFormat, RunArgs};
+use super::watch::{Look, watch};
+use super::{FAILED, engine};
 use crate::config::{self, Experiment, Override};
-use crate::engine::{Ending, Engine, EngineError, Options, Place};
+use crate::engine::{Ending, EngineError, Options, Place};
 use crate::headless;
-use crate::link::Client;
+use crate::link::dial;
 use crate::record::{folder, log};
 use crate::telemetry::event::RunStatus;
-use crate::telemetry::snapshot::Phase;
+use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::train::tune;
-use crate::ui;
-
-/// How long the dashboard waits for the engine to refuse the run: a wrong data folder is then told on a plain terminal,
-/// and a first frame is still there within half a second.
-const REFUSAL_WAIT: Duration = Duration::from_millis(150);
 
 /// Trains, on a dashboard if stdout is a terminal.
 pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
@@ -33,6 +29,7 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
             OutputFormat::Text => headless::Format::Text,
             OutputFormat::Json => headless::Format::Json,
         };
+        let options = Options { serve: true, ..options };
         let outcome = headless::run(experiment, options, format, start)?;
         if outcome.reader_left {
             let folder = outcome.ending.folder.display();
@@ -42,49 +39,34 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
         }
         return Ok(status(&outcome.ending));
     }
-    dashboard(experiment, options, args, start)
+    dashboard(&experiment, &options, args)
 }
 
-fn dashboard(
-    experiment: Experiment,
-    options: Options,
-    args: &RunArgs,
-    start: Instant,
-) -> Result<ExitCode> {
-    let (engine, client) = Engine::start(experiment, options, start)?;
-    wait_for_refusal(&engine, &client);
-    if !engine.has_ended() {
-        let left = ui::run(client, &ui::Options { ascii: args.ascii, start });
-        match left {
-            Ok(ui::Left::Done) => {}
-            // 128 + SIGINT, as shells say it.
-            Ok(ui::Left::Abandoned) => return Ok(ExitCode::from(130)),
-            Err(error) => {
-                // The engine has been asked to stop: its checkpoint is waited for, then the reason is told.
-                let _ = engine.join();
-                return Err(Report::new(error).wrap_err("terminal"));
-            }
-        }
-    }
-    let ending = engine.join()?;
-    let word = match ending.status {
-        RunStatus::Finished => "finished",
-        RunStatus::Stopped => "stopped",
-        RunStatus::Failed => "failed",
-    };
-    println!("{word}: {}", ending.folder.display());
-    Ok(status(&ending))
+/// Starts the engine in a process of its own and shows it.
+fn dashboard(experiment: &Experiment, options: &Options, args: &RunArgs) -> Result<ExitCode> {
+    let look = Look { ascii: args.ascii, readonly: args.readonly, tunnelled: false };
+    // Of a new run, run.toml says everything.
+    let sets = if args.resume.is_some() { lengths(args) } else { Vec::new() };
+    let engine = engine::start(experiment, options, &sets)?;
+    let phase = Phase::Starting("starting the engine".to_owned());
+    let folder = engine.folder.display().to_string();
+    let run = RunHeader { name: experiment.name.clone(), folder, ..RunHeader::default() };
+    let initial = Snapshot { run, phase, ..Snapshot::default() };
+    let child = engine.clone();
+    let died = move || child.has_died();
+    let (client, fate) =
+        dial::attach_when_ready(engine.socket.clone(), look.wants(), initial, died)?;
+    let code = watch(client, &fate, look, || engine.last_words());
+    engine.clear_if_refused();
+    code
 }
 
-/// Waits until the engine has refused the run, has passed its first checks, or the time is up.
-fn wait_for_refusal(engine: &Engine, client: &Client) {
-    let begun = Instant::now();
-    while begun.elapsed() < REFUSAL_WAIT
-        && !engine.has_ended()
-        && matches!(client.snapshot().phase, Phase::Starting(_))
-    {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// The flags that a run which is taken up again may change.
+fn lengths(args: &RunArgs) -> Vec<String> {
+    let steps = args.steps.map(|n| format!("steps={n}"));
+    let epochs = args.epochs.map(|n| format!("epochs={n:?}"));
+    let device = args.device.as_ref().map(|d| format!("device={d}"));
+    [steps, epochs, device].into_iter().flatten().collect()
 }
 
 /// What the arguments ask for: a new run, one to go on with, or one to be made again.
@@ -121,7 +103,8 @@ fn ordered(args: &RunArgs) -> Result<(Experiment, Options)> {
     })
 }
 
-fn status(ending: &Ending) -> ExitCode {
+/// A run's end as an exit status.
+pub fn status(ending: &Ending) -> ExitCode {
     match ending.status {
         RunStatus::Finished | RunStatus::Stopped => ExitCode::SUCCESS,
         RunStatus::Failed => ExitCode::from(FAILED),

@@ -198,7 +198,7 @@ mod tests {
 
     fn conductor(steps: u64, map_every: u64) -> (Conductor, Client, Receiver<Message>) {
         let experiment = resolve(&Typed::default()).unwrap();
-        let (_publisher, commands, client) = pair(Snapshot::default());
+        let (_publisher, commands, door) = pair(Snapshot::default());
         let (out, messages) = sync_channel(64);
         let settings = experiment.arms.map(|_, a| Settings::of(&a.train, 1437));
         let conductor = Conductor {
@@ -217,7 +217,7 @@ mod tests {
             start: Instant::now(),
             paused: false,
         };
-        (conductor, client, messages)
+        (conductor, door.client(false), messages)
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::arm::{ArmId, ArmName, PerArm};
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
 use crate::record::Recorder;
-use crate::record::folder::FolderLock;
 use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunStarted, RunStatus};
 use crate::telemetry::snapshot::{ArmState, Phase};
 use crate::telemetry::system::SystemProbe;
@@ -101,7 +100,6 @@ struct Hub {
     start: Instant,
     published: Instant,
     flushed: Instant,
-    _lock: FolderLock,
 }
 
 impl Hub {
@@ -197,7 +195,6 @@ impl Hub {
             start,
             published: start,
             flushed: start,
-            _lock: run.lock,
         };
         hub.begin(&past, run.started);
         let gate = Lockstep::new(move || conductor.decide());

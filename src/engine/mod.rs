@@ -5,6 +5,7 @@
 mod conductor;
 mod evaluator;
 mod gather;
+mod house;
 mod hub;
 mod mailbox;
 mod maps;
@@ -72,7 +73,7 @@ pub enum EngineError {
 pub enum Place {
     /// In a new folder below this one, made once the run is known to be possible.
     Below(PathBuf),
-    /// In this folder, made for it.
+    /// In this folder, made for it; whoever made it clears it away should the run be refused.
     Made(PathBuf),
     /// In this folder, whose newest whole checkpoint it is taken up at.
     Resume(PathBuf),
@@ -84,16 +85,33 @@ pub struct Options {
     pub place: Place,
     /// The folder of a run whose changes by hand are made again.
     pub replay: Option<PathBuf>,
+    /// Whether viewers of other processes are answered on a socket in the run folder.
+    pub serve: bool,
     /// Shown every event, besides `metrics.jsonl`.
     pub recorders: Vec<Box<dyn Recorder>>,
     /// A failure to act out in the arm of that position, for tests of what follows one.
     pub fault: Option<(usize, Fault)>,
 }
 
+impl EngineError {
+    /// Whether what was typed or given is wrong, rather than the machine.
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Data(_)
+            | Self::Device(_)
+            | Self::Folder(_)
+            | Self::Config(_)
+            | Self::Restore(_)
+            | Self::NothingLeft { .. } => true,
+            Self::Thread(_) | Self::Torch(_) | Self::Panic(_) => false,
+        }
+    }
+}
+
 impl Options {
     /// A run kept in `place`, and nothing besides.
     pub fn at(place: Place) -> Self {
-        Self { place, replay: None, recorders: Vec::new(), fault: None }
+        Self { place, replay: None, serve: false, recorders: Vec::new(), fault: None }
     }
 }
 
@@ -124,11 +142,9 @@ impl Engine {
     ) -> Result<(Self, Client), EngineError> {
         let phase = Phase::Starting("reading the data".to_owned());
         let initial = Snapshot { phase, ..Snapshot::default() };
-        let (publisher, commands, client) = link::pair(initial);
-        let body = move || {
-            let run = prepare::prepare(experiment, options, start, &publisher)?;
-            hub::run(run, publisher, commands)
-        };
+        let (publisher, commands, door) = link::pair(initial);
+        let client = door.client(false);
+        let body = move || house::run(experiment, options, start, publisher, commands, door);
         let thread = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(body)

@@ -1,20 +1,21 @@
 //! From an experiment to a run that is ready to start: data, device, networks' plans, run folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::house::House;
 use super::past::{self, Past, TakenUp};
-use super::{EngineError, Options, Place};
+use super::{EngineError, Options};
 use crate::arm::PerArm;
 use crate::config::{ArmSpec, ConfigError, Experiment, Length};
 use crate::data::{Dataset, Split};
 use crate::link::Publisher;
 use crate::model::{Plan, initial_weights};
 use crate::record::Recorder;
-use crate::record::folder::{FolderError, FolderLock};
+use crate::record::folder::FolderError;
 use crate::record::metrics::{JsonLines, LineFile};
-use crate::record::{folder, log, metrics};
+use crate::record::{folder, metrics};
 use crate::telemetry::event::{ControlChange, RunStarted, Versions};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
@@ -46,14 +47,14 @@ pub struct Run {
     /// The run's start; that of the first process, by its own count of seconds, if it is taken up again.
     pub start: Instant,
     pub fault: Option<(usize, Fault)>,
-    /// Held until the run is over.
-    pub lock: FolderLock,
 }
 
 /// Prepares a run; viewers are shown what is being done.
 pub fn prepare(
     experiment: Experiment,
     options: Options,
+    replay: Option<&Path>,
+    house: &House,
     start: Instant,
     publisher: &Publisher,
 ) -> Result<Run, EngineError> {
@@ -65,7 +66,7 @@ pub fn prepare(
     show("reading the data");
     let data = Dataset::load(&experiment.data)?;
     fits(&experiment, &data)?;
-    let replay = match &options.replay {
+    let replay = match replay {
         Some(folder) => past::changes(folder)?,
         None => Vec::new(),
     };
@@ -78,17 +79,10 @@ pub fn prepare(
     let plans = experiment.arms.map(|_, spec| plan(spec));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let steps = steps(&experiment, data.train.len());
-    let resumed = matches!(options.place, Place::Resume(_));
-    let folder = match options.place {
-        Place::Below(out) => folder::create(&out, &experiment)?,
-        Place::Made(folder) | Place::Resume(folder) => folder,
-    };
-    let lock = folder::lock(&folder)?;
-    // A log that cannot be had is no reason not to train.
-    let _ = log::open(&folder.join("engine.log"));
+    let folder = house.folder.clone();
     let metrics_path = folder.join(metrics::FILE_NAME);
     let failed = |source| FolderError::Io { path: metrics_path.clone(), source };
-    let (taken_up, metrics) = if resumed {
+    let (taken_up, metrics) = if house.resumed {
         show("reading the checkpoint");
         // Its length may have been changed.
         let file = folder.join(folder::RUN_FILE);
@@ -155,7 +149,6 @@ pub fn prepare(
         probe,
         start: start.checked_sub(before).unwrap_or(start),
         fault: options.fault,
-        lock,
         experiment,
     })
 }

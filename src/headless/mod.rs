@@ -61,12 +61,48 @@ pub fn run(
     };
     options.recorders.push(recorder);
     let (engine, client) = Engine::start(experiment, options, start)?;
+    attend(&engine, &client, HangUp::Stops, &closed, &bar)?;
+    bar.finish_and_clear();
+    let ending = engine.join()?;
+    Ok(Outcome { ending, reader_left: closed.load(Ordering::Relaxed) })
+}
+
+/// Runs an experiment to its end or to a signal (INT, TERM: a checkpoint is written), for viewers of other processes
+/// alone. Nothing is printed, and a terminal's end is not its end.
+///
+/// # Errors
+/// Why the run could not be started.
+pub fn serve(
+    experiment: Experiment,
+    options: Options,
+    start: Instant,
+) -> Result<Ending, EngineError> {
+    let (engine, client) = Engine::start(experiment, options, start)?;
+    attend(&engine, &client, HangUp::Ignored, &Closed::default(), &ProgressBar::hidden())?;
+    engine.join()
+}
+
+/// What a terminal's end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HangUp {
+    Stops,
+    Ignored,
+}
+
+/// Waits for the engine's end; asks it to stop on a signal, or once nobody reads any more.
+fn attend(
+    engine: &Engine,
+    client: &Client,
+    hang_up: HangUp,
+    closed: &Closed,
+    bar: &ProgressBar,
+) -> Result<(), EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(EngineError::Thread)?;
     runtime.block_on(async {
-        let mut signals = Signals::new().map_err(EngineError::Thread)?;
+        let mut signals = Signals::new(hang_up).map_err(EngineError::Thread)?;
         let mut stopping = false;
         while !engine.has_ended() {
             let asked = tokio::select! {
@@ -74,15 +110,12 @@ pub fn run(
                 () = signals.next() => true,
             };
             if (asked || closed.load(Ordering::Relaxed)) && !stopping {
-                stopping = ask_to_stop(&client);
+                stopping = ask_to_stop(client);
             }
-            show(&bar, &client.snapshot());
+            show(bar, &client.snapshot());
         }
-        Ok::<(), EngineError>(())
-    })?;
-    bar.finish_and_clear();
-    let ending = engine.join()?;
-    Ok(Outcome { ending, reader_left: closed.load(Ordering::Relaxed) })
+        Ok(())
+    })
 }
 
 /// False if the engine is too busy to take the request: it is asked again at the next tick.
@@ -95,15 +128,17 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    on_hang_up: HangUp,
     seen: bool,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new(on_hang_up: HangUp) -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            on_hang_up,
             seen: false,
         })
     }
@@ -112,11 +147,20 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            () = hung_up(&mut self.hang_up, self.on_hang_up) => {}
         }
         if std::mem::replace(&mut self.seen, true) {
             // Asked twice: whoever asks does not want to wait for the checkpoint. 128 + SIGINT, as shells say it.
             std::process::exit(130);
+        }
+    }
+}
+
+/// Waits for a hang-up that means something.
+async fn hung_up(signal: &mut tokio::signal::unix::Signal, meaning: HangUp) {
+    while signal.recv().await.is_some() {
+        if meaning == HangUp::Stops {
+            return;
         }
     }
 }

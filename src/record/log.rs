@@ -7,6 +7,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::EnvFilter;
 
+/// The log's name in a run folder.
+pub const FILE_NAME: &str = "engine.log";
 /// Environment variable that says how much is told (`debug`, `landscope=trace`).
 pub const LEVEL_VARIABLE: &str = "LANDSCOPE_LOG";
 /// Bytes kept from before the file is there; what is beyond is lost.

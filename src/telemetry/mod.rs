@@ -3,6 +3,8 @@
 
 pub mod command;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod health;
 pub mod history;
 pub mod number;

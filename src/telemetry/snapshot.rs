@@ -65,6 +65,13 @@ pub struct RunHeader {
 pub enum Phase {
     /// Reading data, building networks: what exactly, for people.
     Starting(String),
+    /// The run cannot be started.
+    Refused {
+        /// Why, for people.
+        text: String,
+        /// Whether what was typed or given is wrong, rather than the machine.
+        bad_input: bool,
+    },
     /// Steps are being made.
     #[default]
     Training,
@@ -74,6 +81,13 @@ pub enum Phase {
     Finishing,
     /// Over; nothing will change any more.
     Ended(RunStatus),
+}
+
+impl Phase {
+    /// Whether nothing will change any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Refused { .. })
+    }
 }
 
 /// What one arm's worker is doing.

@@ -13,7 +13,7 @@ use super::screen;
 use super::terminal::Screen;
 use super::theme::Theme;
 use super::view::{Overlay, PanelId, ViewState};
-use crate::link::{Client, SendError};
+use crate::link::Client;
 use crate::telemetry::command::Command;
 use crate::telemetry::snapshot::Phase;
 
@@ -27,53 +27,39 @@ const NOTICE: Duration = Duration::from_secs(4);
 pub struct Options {
     /// ASCII characters alone, whatever the locale.
     pub ascii: bool,
-    /// The program's start, for the log.
-    pub start: Instant,
+    /// Bytes a second that the terminal's line carries; missing for as many as there are.
+    pub rate: Option<u32>,
 }
 
 /// Why the dashboard was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// The user is done, or the engine has ended; it may be waited for.
-    Done,
-    /// The user asked a second time, while the engine was stopping: not to be waited for.
-    Abandoned,
+    /// The run is over, or was refused.
+    Over,
+    /// The user left; the run goes on.
+    Detached,
+    /// The engine is gone though its run is not over.
+    Lost,
 }
 
-/// Shows the run until the user quits, a signal ends it, or the engine refuses it.
+/// Shows the run until the user leaves, a signal ends the viewer, or the engine is gone. The run does not depend on it.
 ///
 /// # Errors
-/// When the terminal cannot be taken or fails; the engine is asked to stop, so that it can be waited for.
+/// When the terminal cannot be taken or fails.
 pub fn run(client: Client, options: &Options) -> io::Result<Left> {
-    let asking = client.clone();
-    let shown = show(client, options);
-    if shown.is_err() {
-        // Its checkpoint is worth more than the picture.
-        let _ = asking.send(Command::Stop);
-    }
-    shown
-}
-
-fn show(client: Client, options: &Options) -> io::Result<Left> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let theme = Theme::detect(options.ascii, |name| std::env::var(name).ok());
     let screen = Screen::take()?;
+    let readonly = client.is_readonly();
     let app = App {
         client,
         screen,
-        view: ViewState::new(theme),
+        view: ViewState { readonly, ..ViewState::new(theme) },
         notice_until: None,
         engine_gone: false,
-        seen: Firsts { start: options.start, step: false, map: false },
+        rate: options.rate,
     };
     runtime.block_on(app.serve())
-}
-
-/// What is told to the log once: how long a user waits for the picture.
-struct Firsts {
-    start: Instant,
-    step: bool,
-    map: bool,
 }
 
 struct App {
@@ -82,17 +68,16 @@ struct App {
     view: ViewState,
     notice_until: Option<Instant>,
     engine_gone: bool,
-    seen: Firsts,
+    rate: Option<u32>,
 }
 
 impl App {
     async fn serve(mut self) -> io::Result<Left> {
-        self.draw()?;
-        tracing::info!("first frame after {:.3} s", self.seen.start.elapsed().as_secs_f64());
+        let mut pause = self.draw()?;
         let mut events = EventStream::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let mut next_frame = Moment::now() + FRAME;
+        let mut next_frame = Moment::now() + pause;
         let mut dirty = false;
         loop {
             // Without news the clock still moves: notices go, ages grow.
@@ -103,59 +88,60 @@ impl App {
                         if let Some(left) = self.hear(&event) {
                             return Ok(left);
                         }
-                        self.draw()?;
+                        pause = self.draw()?;
+                        next_frame = next_frame.max(Moment::now() + pause);
                         continue;
                     }
                     Some(Err(e)) => return Err(e),
                     None => return Err(io::Error::other("the terminal sends no more keys")),
                 },
-                () = ended(&mut terminate, &mut hang_up) => {
-                    let _ = self.client.send(Command::Stop);
-                    return Ok(Left::Done);
-                }
+                () = ended(&mut terminate, &mut hang_up) => return Ok(Left::Detached),
                 news = self.client.changed(), if !self.engine_gone && !dirty => {
                     self.engine_gone = !news;
                     dirty = true;
                 }
                 () = sleep_until(idle) => {
-                    self.draw()?;
-                    next_frame = Moment::now() + FRAME;
+                    pause = self.draw()?;
+                    next_frame = Moment::now() + pause;
                     dirty = false;
                 }
             }
-            if self.engine_gone && self.is_done() {
-                return Ok(Left::Done);
+            if let Some(left) = self.is_to_leave() {
+                return Ok(left);
             }
         }
     }
 
-    /// Once the engine is gone, there is something to look at only if its run came to an end.
-    fn is_done(&self) -> bool {
-        self.view.stopping || !matches!(self.client.snapshot().phase, Phase::Ended(_))
+    /// A refused run is told on a plain terminal; a finished one stays on the screen unless it was asked to stop.
+    fn is_to_leave(&self) -> Option<Left> {
+        match &self.client.snapshot().phase {
+            Phase::Refused { .. } => Some(Left::Over),
+            Phase::Ended(_) => self.view.stopping.then_some(Left::Over),
+            _ => self.engine_gone.then_some(Left::Lost),
+        }
     }
 
-    fn draw(&mut self) -> io::Result<()> {
+    /// Draws a frame; how long to wait before the next that no key asks for.
+    fn draw(&mut self) -> io::Result<Duration> {
         if self.notice_until.is_some_and(|until| Instant::now() >= until) {
             (self.view.notice, self.notice_until) = (None, None);
         }
         let snapshot = self.client.take();
-        let Self { screen: Screen { terminal }, view, seen, .. } = self;
+        let Self { screen: Screen { terminal, written }, view, .. } = self;
+        let before = written.get();
         terminal.draw(|frame| screen::render(&snapshot, view, frame.area(), frame.buffer_mut()))?;
-        let after = seen.start.elapsed().as_secs_f64();
-        if !seen.step && snapshot.step > 0 {
-            seen.step = true;
-            tracing::info!("first training step on the screen after {after:.3} s");
-        }
-        if !seen.map && snapshot.maps.range.is_some() {
-            seen.map = true;
-            tracing::info!("first coarse map on the screen after {after:.3} s");
-        }
-        Ok(())
+        let bytes = written.get() - before;
+        let by_line = self.rate.map_or(0.0, |rate| bytes as f64 / f64::from(rate.max(1)));
+        Ok(FRAME.max(Duration::from_secs_f64(by_line)))
     }
 
     fn hear(&mut self, event: &Event) -> Option<Left> {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.press(key),
+            Event::Resize(columns, rows) => {
+                self.client.resized(*columns, *rows);
+                None
+            }
             _ => None,
         }
     }
@@ -164,9 +150,7 @@ impl App {
         match self.view.overlay {
             Overlay::Quit => {
                 self.view.overlay = Overlay::None;
-                let yes = matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter)
-                    || keys::action(key) == Some(Action::Quit);
-                if yes { self.quit() } else { None }
+                self.quit(key)
             }
             Overlay::Help => {
                 self.view.overlay = Overlay::None;
@@ -179,7 +163,8 @@ impl App {
     fn act(&mut self, action: Action) -> Option<Left> {
         match action {
             Action::Ask(command, answer) => self.ask(command, answer),
-            Action::Quit if self.view.stopping => return Some(Left::Abandoned),
+            // Asked twice: not to be waited for, but what it has begun goes on.
+            Action::Quit if self.view.stopping => return Some(Left::Detached),
             Action::Quit => self.view.overlay = Overlay::Quit,
             Action::Focus(turn) => {
                 let by = match turn {
@@ -197,23 +182,32 @@ impl App {
     }
 
     fn ask(&mut self, command: Command, answer: &str) {
-        let over = matches!(self.client.snapshot().phase, Phase::Ended(_) | Phase::Finishing);
+        let phase = &self.client.snapshot().phase;
+        let over = phase.is_over() || *phase == Phase::Finishing;
         let told = match self.client.send(command) {
             _ if over => "the run is over: nothing to change".to_owned(),
             Ok(()) => answer.to_owned(),
-            Err(e @ (SendError::Busy | SendError::Gone)) => e.to_string(),
+            Err(e) => e.to_string(),
         };
         (self.view.notice, self.notice_until) = (Some(told), Some(Instant::now() + NOTICE));
     }
 
-    /// Leaves at once where nothing runs any more; else asks the engine to stop and stays until it has.
-    fn quit(&mut self) -> Option<Left> {
-        self.view.stopping = true;
-        let ended = matches!(self.client.snapshot().phase, Phase::Ended(_));
-        if ended || self.client.send(Command::Stop) == Err(SendError::Gone) {
-            return Some(Left::Done);
+    /// Takes the answer to the question before quitting.
+    fn quit(&mut self, key: &KeyEvent) -> Option<Left> {
+        let leave = keys::action(key) == Some(Action::Quit);
+        if self.client.snapshot().phase.is_over() {
+            let leave = leave || matches!(key.code, KeyCode::Enter | KeyCode::Char('d' | 'y'));
+            return leave.then_some(Left::Over);
         }
-        None
+        match key.code {
+            KeyCode::Char('d' | 'D') => Some(Left::Detached),
+            KeyCode::Char('s' | 'S') => {
+                self.ask(Command::Stop, "asked to stop");
+                self.view.stopping = !self.view.readonly;
+                None
+            }
+            _ => leave.then_some(Left::Detached),
+        }
     }
 }
 

@@ -76,7 +76,7 @@ const fn change(change: Change) -> Command {
 
 /// All keys.
 pub static KEYS: [Binding; 15] = [
-    view(&[KeyCode::Char('q')], "q", "quit", "stop the run and quit (asks)", Action::Quit),
+    view(&[KeyCode::Char('q')], "q", "quit", "detach, or stop the run (asks)", Action::Quit),
     ask(
         &[KeyCode::Char(' ')],
         "space",

@@ -2,8 +2,6 @@
 
 mod app;
 mod braille;
-#[cfg(test)]
-mod fixture;
 mod format;
 mod keys;
 mod paint;
@@ -23,6 +21,7 @@ use ratatui::layout::Rect;
 
 pub use app::{Left, Options, run};
 pub use terminal::restore as restore_terminal;
+pub use terminal::size as terminal_size;
 
 use crate::telemetry::snapshot::Snapshot;
 use theme::{ColorDepth, Theme};

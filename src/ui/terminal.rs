@@ -1,6 +1,8 @@
 //! Taking the terminal and giving it back, whatever happens.
 
-use std::io::{self, Stdout, Write};
+use std::cell::Cell;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
@@ -11,13 +13,36 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+/// Bytes of a whole frame in full colour: written at once, so that a line never shows half of one.
+const FRAME_BYTES: usize = 256 << 10;
+
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours; dropping it gives it back.
 pub struct Screen {
     /// What is drawn on.
-    pub terminal: Terminal<CrosstermBackend<Stdout>>,
+    pub terminal: Terminal<CrosstermBackend<Counted>>,
+    /// Bytes written so far.
+    pub written: Rc<Cell<u64>>,
+}
+
+/// Standard output, a frame at a time, with its bytes counted: over a line they are what a frame costs.
+pub struct Counted {
+    out: BufWriter<Stdout>,
+    written: Rc<Cell<u64>>,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.written.set(self.written.get() + count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Screen {
@@ -28,10 +53,13 @@ impl Screen {
     pub fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
+        let written = Rc::new(Cell::new(0));
+        let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
+        let counted = Counted { out, written: Rc::clone(&written) };
         let taken = execute!(io::stdout(), EnterAlternateScreen, Hide)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+            .and_then(|()| Terminal::new(CrosstermBackend::new(counted)));
         match taken {
-            Ok(terminal) => Ok(Self { terminal }),
+            Ok(terminal) => Ok(Self { terminal, written }),
             Err(e) => {
                 restore();
                 Err(e)
@@ -44,6 +72,11 @@ impl Drop for Screen {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Columns and rows of the terminal; none where stdout is none.
+pub fn size() -> Option<(u16, u16)> {
+    crossterm::terminal::size().ok()
 }
 
 /// Gives the terminal back, if it is ours; a second call does nothing.

@@ -5,11 +5,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 
-use super::fixture;
 use super::screen::{LEAST, render};
 use super::theme::{ColorDepth, Theme};
 use super::view::{Overlay, PanelId, ViewState};
 use crate::telemetry::event::RunStatus;
+use crate::telemetry::fixture;
 use crate::telemetry::snapshot::{ArmState, Phase, Snapshot};
 
 const COLORS: Theme = Theme { depth: ColorDepth::True, ascii: false };

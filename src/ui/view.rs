@@ -53,6 +53,8 @@ pub struct ViewState {
     pub notice: Option<String>,
     /// Whether the engine has been asked to stop.
     pub stopping: bool,
+    /// Whether this viewer changes nothing.
+    pub readonly: bool,
     /// Colours and characters.
     pub theme: Theme,
 }
@@ -67,6 +69,7 @@ impl ViewState {
             overlay: Overlay::None,
             notice: None,
             stopping: false,
+            readonly: false,
             theme,
         }
     }

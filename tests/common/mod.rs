@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod pty;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -12,9 +14,20 @@ pub const SMALL: [&str; 4] = ["--set", "model.depth=8", "--set", "map.every=0"];
 
 /// The program, headless, with its run folders below `out`.
 pub fn landscope(out: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_landscope"));
+    let mut command = Command::new(program());
+    command.env("LANDSCOPE_STATE", state_of(out));
     command.args(["run", "--headless", "--out"]).arg(out);
     command
+}
+
+/// The program's file.
+pub fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_landscope")
+}
+
+/// Where runs below `out` are entered as alive: not among the user's.
+pub fn state_of(out: &Path) -> PathBuf {
+    out.join(".state")
 }
 
 /// The events on stdout: every line must be one.
@@ -30,8 +43,11 @@ pub fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 /// The one run folder below `out`.
 pub fn run_folder(out: &Path) -> PathBuf {
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(out)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| !p.ends_with(".state"))
+        .collect();
     assert_eq!(folders.len(), 1, "{folders:?}");
     folders.remove(0)
 }

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::telemetry::snapshot::{Phase, Snapshot};
+use crate::telemetry::snapshot::Snapshot;
 use crate::ui::keys::KEYS;
 use crate::ui::paint::{Piece, columns, pieces, text};
 use crate::ui::view::ViewState;
@@ -11,7 +11,7 @@ use crate::ui::view::ViewState;
 /// Draws the line.
 pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffer) {
     let theme = view.theme;
-    if view.stopping && !matches!(snapshot.phase, Phase::Ended(_)) {
+    if view.stopping && !snapshot.phase.is_over() {
         text(
             buf,
             area.x,

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::telemetry::snapshot::{Phase, Snapshot};
+use crate::telemetry::snapshot::Snapshot;
 use crate::ui::keys::KEYS;
 use crate::ui::paint::{clear, columns, frame, text};
 use crate::ui::view::{Overlay, ViewState};
@@ -13,7 +13,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     match view.overlay {
         Overlay::None => {}
         Overlay::Help => boxed(" keys ", &help_lines(), view, area, buf),
-        Overlay::Quit => boxed(" quit? ", &quit_lines(snapshot), view, area, buf),
+        Overlay::Quit => boxed(" quit? ", &quit_lines(snapshot, view), view, area, buf),
     }
 }
 
@@ -23,17 +23,22 @@ fn help_lines() -> Vec<String> {
     KEYS.iter().map(|b| format!("{:>width$}  {}", b.keys, b.help)).collect()
 }
 
-fn quit_lines(snapshot: &Snapshot) -> Vec<String> {
-    let what = match snapshot.phase {
-        Phase::Ended(_) => "The run is over; everything is on disk.",
-        _ => "The run will stop after a checkpoint.",
-    };
+fn quit_lines(snapshot: &Snapshot, view: &ViewState) -> Vec<String> {
     let folder = &snapshot.run.folder;
-    let mut lines = vec![what.to_owned()];
+    let mut lines = Vec::new();
     if !folder.is_empty() {
         lines.push(format!("Run folder: {folder}"));
     }
-    lines.extend([String::new(), "y or Enter  quit      any other key  stay".to_owned()]);
+    if snapshot.phase.is_over() {
+        lines.insert(0, "The run is over; everything is on disk.".to_owned());
+        lines.extend([String::new(), "q or Enter  leave     any other key  stay".to_owned()]);
+        return lines;
+    }
+    lines.extend([String::new(), "d or q  detach: the run goes on".to_owned()]);
+    if !view.readonly {
+        lines.push("s       stop it after a checkpoint".to_owned());
+    }
+    lines.push("any other key  stay".to_owned());
     lines
 }
 

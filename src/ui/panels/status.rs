@@ -51,6 +51,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
 fn phase(snapshot: &Snapshot, theme: Theme) -> Piece {
     match &snapshot.phase {
         Phase::Starting(what) => (what.clone(), theme.warning()),
+        Phase::Refused { .. } => ("refused".to_owned(), theme.error()),
         Phase::Training => ("training".to_owned(), theme.good()),
         Phase::Paused => ("paused".to_owned(), theme.warning()),
         Phase::Finishing => ("finishing".to_owned(), theme.warning()),
@@ -91,7 +92,7 @@ fn progress_line(snapshot: &Snapshot, line: Rect, buf: &mut Buffer, theme: Theme
         (format!(" step {}/{}", snapshot.step, run.steps), theme.strong()),
         (format!("  epoch {:.1}", snapshot.epoch), theme.text()),
     ];
-    let over = matches!(snapshot.phase, Phase::Ended(_));
+    let over = snapshot.phase.is_over();
     if !over && snapshot.steps_per_s > 0.0 {
         told.push((format!("  {} step/s", format::short(snapshot.steps_per_s)), theme.text()));
         told.push((format!("  {} left", format::duration(snapshot.eta_s)), theme.text()));

@@ -1,4 +1,4 @@
-//! A made-up run for the tests of the screen: its figures follow formulas, so that every machine draws the same.
+//! A made-up run for the tests of the screen and of the link: its figures follow formulas, so that every machine draws the same.
 
 use crate::arm::{ArmName, PerArm};
 use crate::geometry::contour::{Grid, isolines};

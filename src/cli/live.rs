@@ -1,0 +1,164 @@
+//! `landscope ls`, `attach`, `stop`: the runs that are alive, found from any folder.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use color_eyre::eyre::{Result, bail};
+
+use super::args::{AttachArgs, LsArgs, OutputFormat, StopArgs};
+use super::watch::{Look, watch};
+use super::{BAD_INPUT, FAILED};
+use crate::link::dial::{self, DialError};
+use crate::link::parts::Size;
+use crate::link::registry::{self, Found};
+use crate::link::socket;
+use crate::link::wire::{Brief, Wants};
+use crate::telemetry::command::Command;
+use crate::telemetry::event::RunStatus;
+use crate::telemetry::snapshot::Phase;
+
+/// Time between two looks at a run that is asked to stop.
+const POLL: Duration = Duration::from_millis(50);
+
+fn live() -> Vec<Found> {
+    registry::place(|name| std::env::var_os(name)).map(|p| registry::found(&p)).unwrap_or_default()
+}
+
+/// Lists live runs.
+pub fn ls(args: &LsArgs) -> Result<ExitCode> {
+    let told: Vec<(Found, Result<Brief, DialError>)> =
+        live().into_iter().map(|f| (f.clone(), dial::brief(&f.entry))).collect();
+    if args.format == OutputFormat::Json {
+        for (found, brief) in &told {
+            let socket = found.folder.join(socket::NAME);
+            let object = match brief {
+                Ok(brief) => {
+                    serde_json::json!({"name": found.name, "socket": socket, "run": brief})
+                }
+                Err(e) => {
+                    serde_json::json!({"name": found.name, "socket": socket, "error": e.to_string()})
+                }
+            };
+            println!("{object}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if told.is_empty() {
+        println!("no live run");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = told.iter().map(|(f, _)| f.name.len()).max().unwrap_or(0).max(4);
+    println!(
+        "{:names$}  {:>7}  {:>15}  {:9}  {:7}  device, loss",
+        "name", "age", "step", "state", "viewers"
+    );
+    for (found, brief) in told {
+        match brief {
+            Ok(b) => {
+                let losses = b.losses.iter().map(|(name, loss)| {
+                    loss.map_or_else(|| format!("{name} -"), |l| format!("{name} {l:.3}"))
+                });
+                println!(
+                    "{:names$}  {:>7}  {:>15}  {:9}  {:7}  {}, {}",
+                    found.name,
+                    age(b.elapsed_s),
+                    format!("{}/{}", b.step, b.steps),
+                    b.phase,
+                    b.viewers,
+                    if b.device.is_empty() { "-" } else { &b.device },
+                    losses.collect::<Vec<_>>().join("  ")
+                );
+            }
+            Err(error) => println!("{:names$}  {error}", found.name),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds as people say them.
+fn age(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+    }
+}
+
+/// Shows a live run.
+pub fn attach(args: &AttachArgs) -> Result<ExitCode> {
+    let (path, tunnelled) = match &args.socket {
+        Some(path) => (path.clone(), true),
+        None => match find(args.run.as_deref()) {
+            Ok(path) => (path, false),
+            Err(text) => return Ok(refuse(&text)),
+        },
+    };
+    let look = Look { ascii: args.ascii, readonly: args.readonly, tunnelled };
+    match dial::attach(&path, look.wants()) {
+        Ok((client, fate)) => watch(client, &fate, look, || None),
+        Err(error @ (DialError::Nobody { .. } | DialError::Refused(_))) => {
+            Ok(refuse(&error.to_string()))
+        }
+        Err(error) => bail!(error),
+    }
+}
+
+/// Stops a live run and waits for its end.
+pub fn stop(args: &StopArgs) -> Result<ExitCode> {
+    let path = match find(Some(&args.run)) {
+        Ok(path) => path,
+        Err(text) => return Ok(refuse(&text)),
+    };
+    let size = Size { columns: 20, rows: 5 };
+    let (client, fate) = dial::attach(&path, Wants::View { size, readonly: false, rate: None })?;
+    client.send(Command::Stop)?;
+    loop {
+        let seen = client.snapshot();
+        if let Phase::Ended(status) = seen.phase {
+            println!("stopped at step {} of {}: {}", seen.step, seen.run.steps, seen.run.folder);
+            let well = status != RunStatus::Failed;
+            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
+        }
+        if let Some(error) = fate.take() {
+            bail!(error);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn refuse(text: &str) -> ExitCode {
+    eprintln!("landscope: {text}");
+    ExitCode::from(BAD_INPUT)
+}
+
+/// The socket of the run that is meant: by its name, the only beginning of one, its folder, or as the newest.
+fn find(run: Option<&str>) -> Result<PathBuf, String> {
+    let live = live();
+    let names = || live.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(run) = run else {
+        let newest = live.first().map(|f| f.entry.clone());
+        return newest.ok_or_else(|| "no live run; landscope run starts one".to_owned());
+    };
+    if let Some(found) = live.iter().find(|f| f.name == run) {
+        return Ok(found.entry.clone());
+    }
+    let path = Path::new(run);
+    if path.is_dir() {
+        let socket = path.join(socket::NAME);
+        return match socket::connect(&socket) {
+            Ok(_) => Ok(socket),
+            Err(_) => {
+                Err(format!("run {run} is not alive; landscope --resume {run} goes on with it"))
+            }
+        };
+    }
+    match &live.iter().filter(|f| f.name.starts_with(run)).collect::<Vec<_>>()[..] {
+        [one] => Ok(one.entry.clone()),
+        [] if live.is_empty() => Err(format!("run {run}: there is no live run")),
+        [] => Err(format!("run {run}: no live run has that name; there are {}", names())),
+        _ => Err(format!("run {run}: more than one live run begins so: {}", names())),
+    }
+}

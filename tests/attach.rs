@@ -1,0 +1,227 @@
+//! Runs that outlive their terminal: the engine, its viewers, and what goes wrong between them.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use common::pty::{PATIENCE, Runs};
+
+const LONG: [&str; 4] = ["--steps", "1000000", "--set", "map.every=0"];
+
+/// Waits until the one live run has made more steps than now.
+fn goes_on(runs: &Runs) {
+    let before = runs.step();
+    let begun = Instant::now();
+    while runs.step() <= before + 5 {
+        assert!(begun.elapsed() < PATIENCE, "it stands still at step {before}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_closed_terminal_a_killed_viewer_and_a_hang_up_leave_the_run_alone() {
+    let runs = Runs::new();
+    let s = runs.run(80, 24, &LONG, &[]);
+    s.wait_for("test err");
+    // The terminal goes away: the kernel hangs up on the viewer.
+    drop(s);
+    goes_on(&runs);
+    let killed = runs.attach(80, 24, &[]);
+    killed.wait_for("training");
+    killed.signal("-KILL");
+    goes_on(&runs);
+    let hung_up = runs.attach(80, 24, &[]);
+    hung_up.wait_for("training");
+    hung_up.signal("-HUP");
+    let (status, raw) = hung_up.end();
+    assert_eq!(status, 0);
+    assert!(raw.contains("detached; the run goes on: landscope attach demo-"), "{raw}");
+    goes_on(&runs);
+    // A new viewer sees the whole history: the axis starts at step 1, the first evaluation is there.
+    let mut s = runs.attach(160, 48, &[]);
+    s.wait_for("over the run: stem on top");
+    s.wait_for("step 1 to ");
+    s.press("qd");
+    assert_eq!(s.end().0, 0);
+    let name = runs.live()[0]["name"].as_str().unwrap().to_owned();
+    let stopped = runs.ask(&["stop", &name[..6]]);
+    let said = String::from_utf8(stopped.stdout).unwrap();
+    assert!(stopped.status.success() && said.starts_with("stopped at step "), "{said}");
+    assert!(runs.live().is_empty());
+    let kept = fs::read_to_string(runs.folder().join("metrics.jsonl")).unwrap();
+    assert!(kept.contains("\"event\":\"done\"") && kept.contains("\"status\":\"stopped\""));
+    assert!(runs.folder().join("latest/skip.safetensors").is_file());
+}
+
+#[test]
+fn several_viewers_one_stopped_one_that_only_looks() {
+    let runs = Runs::new();
+    let mut first = runs.run(80, 24, &LONG, &[]);
+    first.wait_for("test err");
+    let mut looks = runs.attach(160, 48, &["--readonly"]);
+    let sleeps = runs.attach(80, 24, &[]);
+    looks.wait_for("training");
+    sleeps.wait_for("training");
+    assert_eq!(runs.live()[0]["run"]["viewers"], 3);
+    sleeps.signal("-STOP");
+    goes_on(&runs);
+    looks.press("w");
+    looks.wait_for("this viewer is read-only");
+    first.press("w");
+    looks.wait_for("wd off");
+    first.wait_for("wd off");
+    looks.press("q");
+    looks.wait_until("no way to stop it", |seen| {
+        seen.contains("detach") && !seen.contains("stop it")
+    });
+    looks.press("s");
+    looks.wait_until("no question", |seen| !seen.contains("detach:"));
+    goes_on(&runs);
+    first.press("qs");
+    assert_eq!(first.end().0, 0);
+    // Who still looks sees the end and stays on it; who slept is not waited for.
+    looks.wait_for("stopped");
+    looks.press("qq");
+    assert_eq!(looks.end().0, 0);
+    sleeps.signal("-KILL");
+}
+
+#[test]
+fn a_dead_engine_is_told_cleared_and_taken_up_again() {
+    let runs = Runs::new();
+    let s = runs.run(160, 48, &[&LONG[..], &["--set", "checkpoint.every=5"]].concat(), &[]);
+    s.wait_for("saved at");
+    let engine = runs.engine();
+    assert!(std::process::Command::new("kill").args(["-9", &engine]).status().unwrap().success());
+    let (status, raw) = s.end();
+    assert_eq!(status, 1);
+    assert!(raw.contains("goes on") && raw.contains("--resume"), "{raw}");
+    let socket = runs.folder().join("engine.sock");
+    assert!(socket.exists(), "it was killed too suddenly to clear up");
+    assert!(runs.live().is_empty());
+    assert!(!socket.exists(), "a dead engine's socket stays");
+    let folder = runs.folder().display().to_string();
+    let said = runs.ask(&["attach", &folder]);
+    assert_eq!(said.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("is not alive"));
+    let mut s = runs.run_again(&["--resume", &folder]);
+    s.wait_for("taken up at step-");
+    s.wait_for("training");
+    goes_on(&runs);
+    // A second engine on the folder is refused.
+    let (status, raw) = runs.run_again(&["--resume", &folder]).end();
+    assert_eq!(status, 2);
+    assert!(raw.contains("another landscope trains in it"), "{raw}");
+    s.press("qs");
+    assert_eq!(s.end().0, 0);
+}
+
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let mut all = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+    all.extend_from_slice(bytes);
+    all
+}
+
+fn answer(socket: &mut UnixStream) -> Option<serde_json::Value> {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length).ok()?;
+    let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
+    socket.read_exact(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+#[test]
+fn the_socket_is_private_and_bears_what_is_none_of_its_own() {
+    let runs = Runs::new();
+    let s = runs.run(80, 24, &LONG, &[]);
+    s.wait_for("test err");
+    let path = runs.folder().join("engine.sock");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(runs.folder()).unwrap().permissions().mode() & 0o777, 0o700);
+    let dial = || {
+        let socket = UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    // A viewer of another time gets a clear line.
+    let mut other = dial();
+    let hello = br#"{"landscope":"9.0.0","protocol":99,"wants":{"view":{"size":{"columns":80,"rows":24},"readonly":false,"rate":null}}}"#;
+    other.write_all(&frame(hello)).unwrap();
+    let said = answer(&mut other).unwrap();
+    let refused = said["refused"].as_str().unwrap();
+    assert!(refused.contains("older landscope") && refused.contains("9.0.0"), "{refused}");
+    // Noise, a frame without end, and a good hello with noise behind it: hung up on.
+    for noise in [
+        frame(b"GET / HTTP/1.1"),
+        vec![0xff; 64],
+        [frame(&hello.replace_once(b"99", b"1")), frame(&[0xee; 100])].concat(),
+    ] {
+        let mut socket = dial();
+        let _ = socket.write_all(&noise);
+        let mut rest = Vec::new();
+        let _ = socket.read_to_end(&mut rest);
+    }
+    // One that never says a word holds nobody up.
+    let _silent = dial();
+    goes_on(&runs);
+    let said = runs.ask(&["attach", "--socket", "/nowhere/x.sock"]);
+    assert_eq!(said.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("/nowhere/x.sock: no engine answers"));
+    // As through ssh -L: any path to the socket will do.
+    let forwarded = runs.path().join("local.sock");
+    std::os::unix::fs::symlink(&path, &forwarded).unwrap();
+    let mut tunnelled = runs.attach(80, 24, &["--socket", forwarded.to_str().unwrap()]);
+    tunnelled.wait_for("training");
+    fs::remove_file(&forwarded).unwrap();
+    tunnelled.press("qq");
+    assert_eq!(tunnelled.end().0, 0);
+}
+
+trait ReplaceOnce {
+    fn replace_once(&self, from: &[u8], to: &[u8]) -> Vec<u8>;
+}
+
+impl ReplaceOnce for [u8] {
+    fn replace_once(&self, from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = self.windows(from.len()).position(|w| w == from).unwrap();
+        [&self[..at], to, &self[at + from.len()..]].concat()
+    }
+}
+
+#[test]
+fn a_run_folder_deep_in_a_home_directory_can_be_attached() {
+    let runs = Runs::new();
+    let deep = runs.path().join("d".repeat(60)).join("e".repeat(60));
+    let small = ["--set", "model.depth=8", "--set", "map.every=0", "--steps", "1000000"];
+    let out = ["run", "--out", deep.to_str().unwrap()];
+    let s = common::pty::Terminal::start(80, 24, runs.path(), &[&out[..], &small].concat(), &[]);
+    s.wait_for("test err");
+    let mut second = runs.attach(80, 24, &[]);
+    second.wait_for("training");
+    second.press("qs");
+    assert_eq!(second.end().0, 0);
+    s.wait_for("stopped");
+}
+
+#[test]
+fn what_is_not_alive_is_told() {
+    let runs = Runs::new();
+    assert!(runs.live().is_empty());
+    for (args, wanted) in [
+        (&["attach"][..], "no live run; landscope run starts one"),
+        (&["attach", "nothing"], "run nothing: there is no live run"),
+        (&["stop", "nothing"], "run nothing: there is no live run"),
+        (&["stop"], "required arguments"),
+    ] {
+        let said = runs.ask(args);
+        assert_eq!(said.status.code(), Some(2), "{args:?}");
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(text.contains(wanted), "{args:?} said {text}");
+    }
+    let plain = runs.ask(&["ls"]);
+    assert_eq!(String::from_utf8_lossy(&plain.stdout), "no live run\n");
+}
