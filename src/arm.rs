@@ -98,6 +98,12 @@ impl<T> PerArm<T> {
         self.0.get(id.0)
     }
 
+    /// Adds the value of one more arm, the last.
+    pub fn push(&mut self, value: T) -> ArmId {
+        self.0.push(value);
+        ArmId(self.0.len() - 1)
+    }
+
     /// The first arm whose value satisfies `f`.
     pub fn find(&self, mut f: impl FnMut(&T) -> bool) -> Option<ArmId> {
         self.0.iter().position(&mut f).map(ArmId)

@@ -41,6 +41,15 @@ fn every_key_does_what_the_help_says() {
     s.wait_for("weight decay off, or back on");
     s.press("?");
     s.wait_until("no help", |seen| !seen.contains("weight decay off, or back on"));
+    s.press(":set noskip.lr 0.03\r");
+    s.wait_for("lr 0.03");
+    s.press(":set noskip.lr fast\r");
+    s.wait_for("lr = fast: expected a number from 1e-9");
+    s.press("\u{1b}");
+    s.wait_until("no command line", |seen| !seen.contains("lr = fast"));
+    s.press("fskip wei\t0.01\r");
+    s.wait_for("skip-2");
+    s.wait_for("wd 0.01");
     s.press("\t\r");
     s.wait_until("the flow alone", |seen| {
         seen.contains("by block:") && !seen.contains("loss (log)")

@@ -216,6 +216,52 @@ fn what_cannot_be_taken_up_is_told() {
     assert!(said(&["--resume", "empty"]).contains("another landscope trains in it"));
 }
 
+/// An arm that is forked with nothing changed goes on as its parent does, bit by bit; one with a change does not. The run
+/// is taken up with its forks, and made again with them.
+#[test]
+fn forks_begin_where_their_parents_are() {
+    let out = tempfile::tempdir().unwrap();
+    let steps = format!("steps={STEPS}");
+    let overrides: Vec<Override> =
+        SETS.iter().chain([&steps.as_str()]).map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(out.path().to_owned()));
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    assert!(soon(|| client.snapshot().step >= 5));
+    let noskip = Some(ArmName::new("noskip"));
+    client.send(Command::Fork { arm: None, changes: Vec::new() }).unwrap();
+    client.send(Command::Fork { arm: noskip, changes: vec![(Setting::WeightDecay, 0.0)] }).unwrap();
+    let ending = engine.join().unwrap();
+    assert_eq!(ending.status, RunStatus::Finished);
+    let seen = client.snapshot();
+    let names: Vec<_> = seen.arms.values().map(|a| a.info.name.to_string()).collect();
+    assert_eq!(names, ["skip", "noskip", "skip-2", "noskip-2"]);
+    let begun = events(&ending.folder, "control")[0].1;
+    for (arm, from) in [("skip", 1), ("skip-2", begun), ("noskip-2", begun)] {
+        let steps: Vec<u64> = events(&ending.folder, "step")
+            .into_iter()
+            .filter_map(|(a, step)| (a == arm).then_some(step))
+            .collect();
+        assert_eq!((steps[0], steps.len() as u64), (from, STEPS + 1 - from), "{arm}");
+    }
+    let wanted = last_checkpoint(&ending.folder);
+    assert_eq!(wanted.len(), 8, "weights and optimizer of four arms");
+    assert!(wanted["skip-2.safetensors"] == wanted["skip.safetensors"]);
+    assert!(wanted["skip-2.optim.safetensors"] == wanted["skip.optim.safetensors"]);
+    assert!(wanted["noskip-2.safetensors"] != wanted["noskip.safetensors"]);
+    // Taken up with its forks, a few steps before the end.
+    fs::remove_dir_all(ending.folder.join(format!("step-{STEPS:08}"))).unwrap();
+    let program = |args: &[&str], out: &Path| {
+        let done = landscope(out).args(args).env("LANDSCOPE_TUNE", "off").output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    program(&["--resume", ending.folder.to_str().unwrap()], out.path());
+    assert!(last_checkpoint(&ending.folder) == wanted, "the bits differ after a resume");
+    let again = tempfile::tempdir().unwrap();
+    program(&["--replay", ending.folder.to_str().unwrap()], again.path());
+    assert!(last_checkpoint(&run_folder(again.path())) == wanted, "the bits differ in a replay");
+}
+
 /// A run that somebody changed by hand, and the same made again from its folder.
 #[test]
 fn a_run_changed_by_hand_is_made_again_to_the_same_bits() {

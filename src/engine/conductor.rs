@@ -7,13 +7,13 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::message::Message;
-use super::past::PAUSED;
-use crate::arm::{ArmName, PerArm};
+use super::message::{Fork, Message};
+use super::workers::AtWork;
+use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
 use crate::config::{ArmSpec, CheckpointSpec};
 use crate::link::Commands;
 use crate::telemetry::command::{Change, Command, Setting};
-use crate::telemetry::event::{ControlChange, Event};
+use crate::telemetry::event::{Alert, ControlChange, Event, FORK, Level, PAUSED};
 use crate::telemetry::snapshot::Phase;
 use crate::train::control::{Changed, Settings};
 use crate::train::worker::Directive;
@@ -51,53 +51,65 @@ pub struct Conductor {
     pub start: Instant,
     /// Held by the user.
     pub paused: bool,
+    /// What was asked for and is not done.
+    pub asked: Asked,
+    /// Arms that come to the gate.
+    pub at_work: AtWork,
 }
 
 /// What commands asked for since the last step.
-#[derive(Default)]
-struct Asked {
+#[derive(Debug, Default)]
+pub struct Asked {
     map: bool,
     checkpoint: bool,
+    /// (parent, child): one at a time, because the gate waits for the child.
+    fork: Option<(ArmId, ArmId)>,
 }
 
 impl Conductor {
     /// The next directive; waits while the run is paused.
     pub fn decide(&mut self) -> Directive {
-        let mut asked = Asked::default();
         self.repeat_changes();
         loop {
-            while let Some(command) = self.commands.take() {
-                self.obey(command, &mut asked);
+            while self.asked.fork.is_none()
+                && let Some(command) = self.commands.take()
+            {
+                self.obey(command);
             }
-            let wanted = asked.map || asked.checkpoint;
+            if let Some(fork) = self.asked.fork.take() {
+                // The new arm is waited for; copies for a map or a checkpoint are handed out when it is there.
+                return Directive { fork: Some(fork), ..self.directive(None, true) };
+            }
             if !self.paused || self.stopped.load(Ordering::Relaxed) {
                 break;
             }
-            if wanted {
+            if self.asked.map || self.asked.checkpoint {
                 // Handing out weights needs no step: meet again at once, still paused.
-                return self.directive(None, &asked);
+                return self.handing_out(None, true);
             }
             thread::sleep(PAUSE_POLL);
         }
         let stopped = self.stopped.load(Ordering::Relaxed);
         if stopped || self.done >= self.steps {
-            asked.checkpoint = self.done > 0;
-            asked.map |= !stopped && self.map_every > 0;
-            return self.directive(Some(None), &asked);
+            self.asked.checkpoint = self.done > 0;
+            self.asked.map = !stopped && (self.asked.map || self.map_every > 0);
+            return self.handing_out(None, false);
         }
-        asked.map |= self.map_is_due();
-        asked.checkpoint |= self.checkpoint_is_due();
+        self.asked.map |= self.map_is_due();
+        self.asked.checkpoint |= self.checkpoint_is_due();
         self.done += 1;
-        self.directive(Some(Some(self.done)), &asked)
+        self.handing_out(Some(self.done), false)
     }
 
-    fn directive(&self, next: Option<Option<u64>>, asked: &Asked) -> Directive {
-        let (step, hold) = match next {
-            Some(step) => (step, false),
-            None => (None, true),
-        };
+    /// A directive that does what was asked for.
+    fn handing_out(&mut self, step: Option<u64>, hold: bool) -> Directive {
+        let Asked { map, checkpoint, .. } = std::mem::take(&mut self.asked);
+        Directive { map, checkpoint, ..self.directive(step, hold) }
+    }
+
+    fn directive(&self, step: Option<u64>, hold: bool) -> Directive {
         let settings = Arc::clone(&self.settings);
-        Directive { step, hold, settings, map: asked.map, checkpoint: asked.checkpoint }
+        Directive { step, hold, settings, map: false, checkpoint: false, fork: None }
     }
 
     /// A first map as soon as there has been a step, then every `map_every` steps.
@@ -120,16 +132,19 @@ impl Conductor {
 
     /// Makes the changes that another run had made before this step.
     fn repeat_changes(&mut self) {
-        while self.replay.front().is_some_and(|c| c.step <= self.done + 1)
+        while self.asked.fork.is_none()
+            && self.replay.front().is_some_and(|c| c.step <= self.done + 1)
             && let Some(ControlChange { arm, key, to: value, .. }) = self.replay.pop_front()
         {
-            if let Some(setting) = Setting::named(&key) {
+            if key == FORK {
+                self.fork(arm.as_ref(), &[]);
+            } else if let Some(setting) = Setting::named(&key) {
                 self.change(arm.as_ref(), Change::Set { setting, value });
             }
         }
     }
 
-    fn obey(&mut self, command: Command, asked: &mut Asked) {
+    fn obey(&mut self, command: Command) {
         match command {
             Command::TogglePause => {
                 self.paused = !self.paused;
@@ -142,10 +157,61 @@ impl Conductor {
                 }));
             }
             Command::Change { arm, change } => self.change(arm.as_ref(), change),
-            Command::MapNow => asked.map = true,
-            Command::Checkpoint => asked.checkpoint = true,
+            Command::Fork { arm, changes } => self.fork(arm.as_ref(), &changes),
+            Command::MapNow => self.asked.map = true,
+            Command::Checkpoint => self.asked.checkpoint = true,
             Command::Stop => self.stopped.store(true, Ordering::Relaxed),
         }
+    }
+
+    /// Lets a copy of an arm join, with changes of its own.
+    fn fork(&mut self, arm: Option<&ArmName>, changes: &[(Setting, f64)]) {
+        let parent = match arm {
+            Some(name) => self.specs.find(|s| s.name == *name),
+            None => self.specs.ids().next(),
+        };
+        let Some(parent) = parent.filter(|id| self.at_work.is(*id)) else {
+            let name = arm.map_or("", ArmName::as_str);
+            return self.refuse(format!("no fork: arm {name} does not train"));
+        };
+        if self.specs.len() >= MAX_ARMS {
+            return self.refuse(format!("no fork: {MAX_ARMS} arms are as many as a run holds"));
+        }
+        let spec = ArmSpec { name: self.free_name(parent), ..self.specs[parent].clone() };
+        let child = self.specs.push(spec.clone());
+        let mut settings = PerArm::clone(&self.settings);
+        settings.push(settings[parent]);
+        self.settings = Arc::new(settings);
+        let parents_name = self.specs[parent].name.clone();
+        let forked = Changed { key: FORK, from: parent.index() as f64, to: child.index() as f64 };
+        let name = spec.name.clone();
+        // First the arm, then what is told of it.
+        self.send(Message::Fork(Box::new(Fork { parent, child, spec })));
+        self.tell_of(Some(&parents_name), &forked, Some(name.clone()));
+        self.asked.fork = Some((parent, child));
+        for (setting, value) in changes {
+            self.change(Some(&name), Change::Set { setting: *setting, value: *value });
+        }
+    }
+
+    /// A name that no arm has: the parent's with a number.
+    fn free_name(&self, parent: ArmId) -> ArmName {
+        let stem = self.specs[parent].name.as_str();
+        let mut names = (2..).map(|n| ArmName::new(&format!("{stem}-{n}")));
+        let free = names.find(|name| self.specs.find(|s| s.name == *name).is_none());
+        // Of endlessly many names, at most eight are taken.
+        free.unwrap_or_else(|| ArmName::new(stem))
+    }
+
+    fn refuse(&self, text: String) {
+        self.send(Message::Event(Event::Alert(Alert {
+            arm: None,
+            step: self.done,
+            t: self.start.elapsed().as_secs_f64(),
+            kind: "command-refused".to_owned(),
+            level: Level::Warning,
+            text,
+        })));
     }
 
     /// Changes one arm's settings or all arms'; told as one event where it was the same change for all.
@@ -171,6 +237,10 @@ impl Conductor {
     }
 
     fn tell(&self, arm: Option<&ArmName>, changed: &Changed) {
+        self.tell_of(arm, changed, None);
+    }
+
+    fn tell_of(&self, arm: Option<&ArmName>, changed: &Changed, name: Option<ArmName>) {
         self.send(Message::Event(Event::Control(ControlChange {
             arm: arm.cloned(),
             step: self.done + 1,
@@ -178,6 +248,7 @@ impl Conductor {
             key: changed.key.to_owned(),
             from: changed.from,
             to: changed.to,
+            name,
         })));
     }
 
@@ -195,6 +266,7 @@ mod tests {
     use crate::config::{Typed, resolve};
     use crate::link::{Client, pair};
     use crate::telemetry::snapshot::Snapshot;
+    use crate::train::lockstep::Decision;
 
     fn conductor(steps: u64, map_every: u64) -> (Conductor, Client, Receiver<Message>) {
         let experiment = resolve(&Typed::default()).unwrap();
@@ -216,6 +288,8 @@ mod tests {
             out,
             start: Instant::now(),
             paused: false,
+            asked: Asked::default(),
+            at_work: AtWork::default(),
         };
         (conductor, door.client(false), messages)
     }
@@ -267,6 +341,50 @@ mod tests {
     }
 
     #[test]
+    fn a_fork_is_one_turn_of_the_gate_and_changes_the_new_arm_alone() {
+        let (mut c, client, messages) = conductor(10, 0);
+        c.specs.ids().for_each(|id| c.at_work.begins(id));
+        c.decide();
+        let noskip = Some(ArmName::new("noskip"));
+        let changes = vec![(Setting::WeightDecay, 0.0)];
+        client.send(Command::Fork { arm: noskip.clone(), changes }).unwrap();
+        client.send(Command::Fork { arm: noskip, changes: Vec::new() }).unwrap();
+        client.send(Command::MapNow).unwrap();
+        let first = c.decide();
+        let ids: Vec<usize> = c.specs.ids().map(ArmId::index).collect();
+        assert_eq!(ids, [0, 1, 2], "the second fork waits for the first");
+        let (parent, child) = first.fork.unwrap();
+        assert_eq!((parent.index(), child.index(), first.joining()), (1, 2, 1));
+        assert!(first.hold && first.step.is_none() && !first.map);
+        let decays: Vec<f64> = first.settings.values().map(|s| s.weight_decay).collect();
+        assert_eq!(decays, [5e-4, 5e-4, 0.0]);
+        assert!(c.decide().fork.is_some());
+        let next = c.decide();
+        assert_eq!((next.step, next.map, next.joining()), (Some(2), true, 0));
+        let names: Vec<_> = c.specs.values().map(|s| s.name.to_string()).collect();
+        assert_eq!(names, ["skip", "noskip", "noskip-2", "noskip-3"]);
+        let told = messages.try_iter().filter(|m| matches!(m, Message::Event(Event::Control(_))));
+        assert_eq!(told.count(), 3, "two forks and a change");
+    }
+
+    #[test]
+    fn a_fork_that_cannot_be_is_refused() {
+        let (mut c, client, messages) = conductor(10, 0);
+        let fork = |arm: &str| Command::Fork { arm: Some(ArmName::new(arm)), changes: Vec::new() };
+        c.specs.ids().for_each(|id| c.at_work.begins(id));
+        client.send(fork("third")).unwrap();
+        assert!(c.decide().fork.is_none());
+        for _ in 2..MAX_ARMS {
+            client.send(fork("skip")).unwrap();
+            assert!(c.decide().fork.is_some());
+        }
+        client.send(fork("skip")).unwrap();
+        assert!(c.decide().fork.is_none());
+        let refused = messages.try_iter().filter(|m| matches!(m, Message::Event(Event::Alert(_))));
+        assert_eq!(refused.count(), 2);
+    }
+
+    #[test]
     fn changes_of_another_run_are_made_before_the_same_steps() {
         let (mut c, _client, messages) = conductor(10, 0);
         let change = |step, arm: Option<&str>, key: &str, to| ControlChange {
@@ -276,6 +394,7 @@ mod tests {
             key: key.to_owned(),
             from: 0.0,
             to,
+            name: None,
         };
         c.replay = [
             change(2, None, "lr", 0.05),

@@ -6,18 +6,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::conductor::Conductor;
+use super::conductor::{Asked, Conductor};
 use super::evaluator::{self, EvalJob};
 use super::gather::Gather;
 use super::mailbox::Mailbox;
 use super::maps::{MapJob, Mapper};
-use super::message::{Message, WAITING};
+use super::message::{Fork, Message, WAITING};
 use super::past::{self, Past, owes_evaluation};
-use super::prepare::{self, Run};
+use super::prepare::Run;
 use super::saver::{SaveJob, Saver};
 use super::views::Views;
-use super::{Ending, EngineError, workers};
-use crate::arm::{ArmId, ArmName, PerArm};
+use super::workers::{AtWork, Crew, Recruit};
+use super::{Ending, EngineError};
+use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
 use crate::record::Recorder;
@@ -25,8 +26,8 @@ use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunSt
 use crate::telemetry::snapshot::{ArmState, Phase};
 use crate::telemetry::system::SystemProbe;
 use crate::train::checkpoint::Moment;
-use crate::train::lockstep::Lockstep;
-use crate::train::worker::{ArmCopy, Purpose, Report, Worker};
+use crate::train::lockstep::{Lockstep, Place};
+use crate::train::worker::{ArmCopy, Directive, Origin, Purpose, Report};
 
 /// Time between two snapshots: 20 a second is what an eye follows.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
@@ -71,6 +72,12 @@ impl Recording {
     }
 }
 
+/// An arm that is about to begin from another; its seat at the gate is held for it.
+struct Joining {
+    fork: Fork,
+    seat: Place<Directive>,
+}
+
 struct Hub {
     views: Views,
     publisher: Publisher,
@@ -83,8 +90,10 @@ struct Hub {
     whole: PerArm<bool>,
     /// Every change by hand, in order. Not bounded: a replay needs them all, and people type them.
     controls: Vec<ControlChange>,
-    seed: u64,
-    arm_threads: usize,
+    crew: Crew,
+    gate: Lockstep<Directive>,
+    /// Arms that wait for the copy that they begin from.
+    forks: Vec<Joining>,
     desks: Desks,
     pending: Pending,
     maps: Gather<ArmCopy>,
@@ -119,6 +128,7 @@ impl Hub {
             test,
             device,
             cores,
+            threads: arm_threads,
             steps,
             start,
             ..
@@ -126,14 +136,14 @@ impl Hub {
         let (out, messages) = sync_channel(WAITING);
         let (stopped, unhurried, cancelled) =
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-        let arms = experiment.arms.len();
         let desks = Desks {
-            eval: Arc::new(Mailbox::new(arms, WAITING_EVALUATIONS)),
+            eval: Arc::new(Mailbox::new(MAX_ARMS, WAITING_EVALUATIONS)),
             save: Arc::new(Mailbox::new(1, 1)),
             maps: Arc::new(Mailbox::new(1, 1)),
         };
         let map_every = experiment.map.every;
         let views = Views::new(run.header, &run.started.arms, &experiment.arms, map_every);
+        let at_work = AtWork::default();
         let mut conductor = Conductor {
             commands,
             specs: experiment.arms.clone(),
@@ -149,6 +159,8 @@ impl Hub {
             out: out.clone(),
             start,
             paused: false,
+            asked: Asked::default(),
+            at_work: at_work.clone(),
         };
         let mapper = Mapper {
             spec: experiment.map,
@@ -170,6 +182,19 @@ impl Hub {
         let jobs = Arc::clone(&desks.maps);
         threads.push(spawn("maps", move || mapper.run(&jobs))?);
 
+        let gate = Lockstep::new(move || conductor.decide());
+        let crew = Crew {
+            train: train.shallow_clone(),
+            seed: experiment.seed,
+            augment: experiment.data.augment,
+            device,
+            threads: arm_threads,
+            record: experiment.record,
+            steps,
+            start,
+            at_work,
+            out,
+        };
         let mut hub = Self {
             views,
             publisher,
@@ -179,8 +204,9 @@ impl Hub {
             live: origins.map(|_, o| o.is_some()),
             whole: origins.map(|_, o| o.is_some()),
             controls: past.controls.clone(),
-            seed: experiment.seed,
-            arm_threads: prepare::threads(cores, &plans),
+            crew,
+            gate,
+            forks: Vec::new(),
             plans,
             desks,
             pending: Pending::default(),
@@ -197,31 +223,21 @@ impl Hub {
             flushed: start,
         };
         hub.begin(&past, run.started);
-        let gate = Lockstep::new(move || conductor.decide());
         let origins = origins.iter_mut().filter_map(|(id, o)| Some((id, o.take()?)));
-        let places: Vec<_> = origins.map(|(id, origin)| (id, origin, gate.place())).collect();
+        let places: Vec<_> = origins.map(|(id, origin)| (id, origin, hub.gate.place())).collect();
         for (id, origin, place) in places {
             let spec = experiment.arms[id].clone();
             let (images, seed) = (train.len(), experiment.seed);
-            let worker = Worker {
+            let recruit = Recruit {
                 id,
                 owes_evaluation: owes_evaluation(spec.name.as_str(), &origin, images, seed, &past),
                 spec,
                 plan: Arc::clone(&hub.plans[id]),
                 origin,
                 done: past.done,
-                train: train.shallow_clone(),
-                seed,
-                augment: experiment.data.augment,
-                device,
-                threads: hub.arm_threads,
-                record: experiment.record,
-                steps,
-                start,
                 fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
             };
-            let thread = workers::spawn(worker, place, out.clone()).map_err(EngineError::Thread)?;
-            hub.threads.push(thread);
+            hub.threads.push(hub.crew.hire(recruit, place).map_err(EngineError::Thread)?);
         }
         Ok((hub, messages))
     }
@@ -280,6 +296,7 @@ impl Hub {
                 self.views.forget_pace();
                 self.views.shown().phase = phase;
             }
+            Message::Fork(fork) => self.expect(*fork),
             Message::EvalDone(result) => {
                 self.pending.eval -= 1;
                 self.evaluations.1 += 1;
@@ -318,6 +335,7 @@ impl Hub {
             Report::Copy { arm, step, purpose, copy } => self.hand_on(arm, step, purpose, copy),
             Report::Ended { arm } => {
                 self.live[arm] = false;
+                self.give_up_forks_of(arm);
                 self.dispatch();
                 if self.live.values().all(|live| !live) {
                     self.unhurried.store(true, Ordering::Relaxed);
@@ -342,8 +360,52 @@ impl Hub {
             }
             Purpose::Map => self.maps.add(step, arm, copy),
             Purpose::Checkpoint => self.saves.add(step, arm, copy),
+            Purpose::Fork => self.let_join(arm, step, copy),
         }
         self.dispatch();
+    }
+
+    /// Makes room for an arm that is about to join.
+    fn expect(&mut self, fork: Fork) {
+        self.views.fork(fork.parent, &fork.spec);
+        self.names.push(fork.spec.name.clone());
+        self.plans.push(Arc::clone(&self.plans[fork.parent]));
+        self.live.push(true);
+        self.whole.push(true);
+        self.forks.push(Joining { fork, seat: self.gate.seat() });
+    }
+
+    /// Starts the arm that waited for this copy.
+    fn let_join(&mut self, parent: ArmId, step: u64, copy: ArmCopy) {
+        let Some(at) = self.forks.iter().position(|j| j.fork.parent == parent) else { return };
+        let Joining { fork: Fork { child, spec, .. }, seat } = self.forks.remove(at);
+        let recruit = Recruit {
+            id: child,
+            spec,
+            plan: Arc::clone(&self.plans[child]),
+            origin: Origin::Copy(Box::new(copy)),
+            done: step,
+            owes_evaluation: false,
+            fault: None,
+        };
+        match self.crew.hire(recruit, seat) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.cannot_join(child, &error.to_string()),
+        }
+    }
+
+    /// Lets go of the seats of arms whose parent has ended before it handed out its copy.
+    fn give_up_forks_of(&mut self, parent: ArmId) {
+        while let Some(at) = self.forks.iter().position(|j| j.fork.parent == parent) {
+            let child = self.forks.remove(at).fork.child;
+            self.cannot_join(child, "the arm that it begins from has ended");
+        }
+    }
+
+    fn cannot_join(&mut self, child: ArmId, why: &str) {
+        (self.live[child], self.whole[child]) = (false, false);
+        self.tell_failure(child, why);
+        self.views.set_state(child, ArmState::Failed(why.to_owned()));
     }
 
     /// Hands on what has come together.
@@ -364,9 +426,9 @@ impl Hub {
             let arms = arms.map(|(id, c)| (self.names[id].clone(), Arc::clone(&self.plans[id]), c));
             let moment = Moment {
                 step,
-                seed: self.seed,
+                seed: self.crew.seed,
                 elapsed_s: self.start.elapsed().as_secs_f64(),
-                threads: self.arm_threads,
+                threads: self.crew.threads,
                 // The copies came before any change of a later step.
                 controls: self.controls.clone(),
             };

@@ -1,6 +1,7 @@
 //! What the engine's threads tell the hub.
 
 use crate::arm::ArmId;
+use crate::config::ArmSpec;
 use crate::landscape::surface::Surface;
 use crate::telemetry::event::{Event, SurfaceWritten};
 use crate::telemetry::snapshot::{MapProgress, Phase};
@@ -17,6 +18,8 @@ pub enum Message {
     Event(Event),
     /// The conductor holds the arms or lets them go on.
     Phase(Phase),
+    /// An arm joins: a copy of another follows from that one.
+    Fork(Box<Fork>),
     /// An evaluation is done, well or not.
     EvalDone(Result<Event, String>),
     /// A checkpoint is written, or not.
@@ -29,6 +32,16 @@ pub enum Message {
     MapWritten(SurfaceWritten),
     /// The map job has ended; what went wrong, if anything.
     MapDone(Result<(), String>),
+}
+
+/// An arm that begins from another.
+pub struct Fork {
+    /// From whom.
+    pub parent: ArmId,
+    /// Who.
+    pub child: ArmId,
+    /// What it trains with.
+    pub spec: ArmSpec,
 }
 
 /// One pass over one arm's map.

@@ -6,19 +6,16 @@ use std::sync::Arc;
 
 use super::EngineError;
 use crate::arm::PerArm;
-use crate::config::Experiment;
+use crate::config::{ArmSpec, Experiment};
 use crate::data::BatchOrder;
 use crate::model::Plan;
 use crate::record::folder::FolderError;
 use crate::record::{metrics, rewind};
-use crate::telemetry::event::{Alert, ControlChange, Event, Level};
+use crate::telemetry::event::{Alert, ControlChange, Event, Level, PAUSED};
 use crate::telemetry::snapshot::ArmState;
 use crate::train::control::Settings;
 use crate::train::restore::{self, Restored};
 use crate::train::worker::Origin;
-
-/// The key of a control event that holds or frees all arms: it changes no bit of the run.
-pub const PAUSED: &str = "paused";
 
 /// What is behind a run when its process starts; nothing for a new one.
 #[derive(Default)]
@@ -37,6 +34,10 @@ pub struct Past {
 
 /// A run as its newest whole checkpoint holds it.
 pub struct TakenUp {
+    /// The arms, forks among them.
+    pub specs: PerArm<ArmSpec>,
+    /// Their networks.
+    pub plans: PerArm<Arc<Plan>>,
     /// What each arm starts from; none for one that had failed.
     pub origins: PerArm<Option<Origin>>,
     /// What each arm trains with.
@@ -57,7 +58,7 @@ pub fn take_up(
     threads: usize,
 ) -> Result<TakenUp, EngineError> {
     let (restored, broken) = restore::newest(folder, &experiment.arms, plans)?;
-    let Restored { folder: checkpoint, state, arms } = restored;
+    let Restored { folder: checkpoint, state, specs, plans, arms } = restored;
     if state.step >= steps {
         return Err(EngineError::NothingLeft { folder: folder.to_owned(), done: state.step });
     }
@@ -85,7 +86,7 @@ pub fn take_up(
     }
     let from = checkpoint.file_name().unwrap_or_default().to_string_lossy();
     notes.push(note(Level::Info, "resumed", format!("taken up at {from}")));
-    let settings = experiment.arms.iter().zip(arms.values());
+    let settings = specs.iter().zip(arms.values());
     let settings = settings.map(|((_, spec), copy)| {
         let training = copy.as_ref().and_then(|c| c.training.as_ref());
         training.map_or_else(|| Settings::of(&spec.train, usize::MAX), |t| t.settings)
@@ -93,6 +94,8 @@ pub fn take_up(
     let settings = settings.collect();
     set_aside_newer(folder, state.step);
     Ok(TakenUp {
+        specs,
+        plans,
         origins: arms.into_iter().map(|copy| copy.map(|c| Origin::Copy(Box::new(c)))).collect(),
         settings,
         past: Past {

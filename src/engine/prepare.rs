@@ -38,6 +38,8 @@ pub struct Run {
     pub test: Split,
     pub device: Device,
     pub cores: usize,
+    /// Threads for each arm's operators.
+    pub threads: usize,
     pub steps: u64,
     pub folder: PathBuf,
     pub header: RunHeader,
@@ -51,16 +53,17 @@ pub struct Run {
 
 /// Prepares a run; viewers are shown what is being done.
 pub fn prepare(
-    experiment: Experiment,
+    mut experiment: Experiment,
     options: Options,
     replay: Option<&Path>,
     house: &House,
     start: Instant,
     publisher: &Publisher,
 ) -> Result<Run, EngineError> {
+    let name = experiment.name.clone();
     let show = |what: &str| {
         let phase = Phase::Starting(what.to_owned());
-        let header = RunHeader { name: experiment.name.clone(), ..RunHeader::default() };
+        let header = RunHeader { name: name.clone(), ..RunHeader::default() };
         publisher.publish(Snapshot { run: header, phase, ..Snapshot::default() });
     };
     show("reading the data");
@@ -78,6 +81,8 @@ pub fn prepare(
         |spec: &ArmSpec| Arc::new(Plan::resnet(&spec.model, spec.skip, shape.channels, classes));
     let plans = experiment.arms.map(|_, spec| plan(spec));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Of the arms that the run begins with: a fork must not change how the others' sums round.
+    let threads = (cores / plans.len().max(1)).max(1);
     let steps = steps(&experiment, data.train.len());
     let folder = house.folder.clone();
     let metrics_path = folder.join(metrics::FILE_NAME);
@@ -88,15 +93,17 @@ pub fn prepare(
         let file = folder.join(folder::RUN_FILE);
         folder::write_experiment(&folder, &experiment)
             .map_err(|source| FolderError::Io { path: file, source })?;
-        let taken_up = past::take_up(&folder, &experiment, &plans, steps, threads(cores, &plans))?;
+        let taken_up = past::take_up(&folder, &experiment, &plans, steps, threads)?;
         (taken_up, LineFile::append(&metrics_path).map_err(failed)?)
     } else {
         let origins = plans.map(|_, p| Some(Origin::Drawn(initial_weights(p, experiment.seed))));
         let settings = experiment.arms.map(|_, a| Settings::of(&a.train, data.train.len()));
-        let fresh = TakenUp { origins, settings, past: Past::default() };
+        let specs = experiment.arms.clone();
+        let fresh = TakenUp { specs, plans, origins, settings, past: Past::default() };
         (fresh, LineFile::create(&metrics_path).map_err(failed)?)
     };
-    let TakenUp { origins, settings, past } = taken_up;
+    let TakenUp { specs, plans, origins, settings, past } = taken_up;
+    experiment.arms = specs;
     let before = Duration::try_from_secs_f64(past.elapsed_s).unwrap_or_default();
     let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(JsonLines::new(metrics))];
     recorders.extend(options.recorders);
@@ -141,6 +148,7 @@ pub fn prepare(
         test: data.test.to_device(device)?,
         device,
         cores,
+        threads,
         steps,
         folder,
         header,
@@ -151,11 +159,6 @@ pub fn prepare(
         fault: options.fault,
         experiment,
     })
-}
-
-/// Threads for each arm's operators.
-pub fn threads(cores: usize, plans: &PerArm<Arc<Plan>>) -> usize {
-    (cores / plans.len().max(1)).max(1)
 }
 
 /// Refuses what only the data tells: a batch beyond the training set.

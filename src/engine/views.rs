@@ -31,6 +31,19 @@ pub struct Views {
     map_every: u64,
 }
 
+impl Default for Private {
+    fn default() -> Self {
+        let nan = f64::NAN;
+        Self {
+            flow: FlowHistory::default(),
+            first_loss: nan,
+            smooth_loss: nan,
+            smooth_growth: nan,
+            told: Vec::new(),
+        }
+    }
+}
+
 /// What is kept of an arm but not shown.
 struct Private {
     flow: FlowHistory,
@@ -50,26 +63,10 @@ impl Views {
         specs: &PerArm<ArmSpec>,
         map_every: u64,
     ) -> Self {
-        let arms = infos.iter().zip(specs.values()).map(|(info, spec)| ArmView {
-            info: info.clone(),
-            skip: spec.skip,
-            state: ArmState::Waiting,
-            verdict: Verdict::Unknown,
-            configured_weight_decay: spec.train.weight_decay,
-            latest: None,
-            curves: Curves::default(),
-            flow: Flow::default(),
-            blocks: Vec::new(),
-            test: None,
-        });
+        let arms =
+            infos.iter().zip(specs.values()).map(|(info, spec)| arm_view(info.clone(), spec));
         let arms: PerArm<ArmView> = arms.collect();
-        let private = arms.map(|_, _| Private {
-            flow: FlowHistory::default(),
-            first_loss: f64::NAN,
-            smooth_loss: f64::NAN,
-            smooth_growth: f64::NAN,
-            told: Vec::new(),
-        });
+        let private = arms.map(|_, _| Private::default());
         let maps = MapsView { arms: arms.map(|_, _| None), ..MapsView::default() };
         let nan = f64::NAN;
         let snapshot = Snapshot {
@@ -81,6 +78,15 @@ impl Views {
             ..Snapshot::default()
         };
         Self { snapshot, private, pace: VecDeque::new(), map_every }
+    }
+
+    /// Adds an arm that begins from another one: it starts where that one is on the map.
+    pub fn fork(&mut self, parent: ArmId, spec: &ArmSpec) {
+        let info = ArmInfo { name: spec.name.clone(), ..self.snapshot.arms[parent].info.clone() };
+        self.snapshot.arms.push(arm_view(info, spec));
+        self.private.push(Private::default());
+        let maps = &mut self.snapshot.maps.arms;
+        maps.push(maps[parent].clone());
     }
 
     /// The snapshot as it is, to be completed by who publishes it.
@@ -287,6 +293,21 @@ impl Views {
             verdict: arm.verdict.word().to_owned(),
         };
         self.snapshot.arms.values().map(one).collect()
+    }
+}
+
+fn arm_view(info: ArmInfo, spec: &ArmSpec) -> ArmView {
+    ArmView {
+        info,
+        skip: spec.skip,
+        state: ArmState::Waiting,
+        verdict: Verdict::Unknown,
+        configured_weight_decay: spec.train.weight_decay,
+        latest: None,
+        curves: Curves::default(),
+        flow: Flow::default(),
+        blocks: Vec::new(),
+        test: None,
     }
 }
 

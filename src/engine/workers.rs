@@ -2,22 +2,111 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use super::message::Message;
+use crate::arm::ArmId;
+use crate::config::{ArmSpec, RecordSpec};
+use crate::data::Split;
+use crate::model::Plan;
 use crate::telemetry::snapshot::ArmState;
+use crate::train::device::Device;
 use crate::train::lockstep::Place;
-use crate::train::worker::{Directive, Report, Worker, WorkerError};
+use crate::train::worker::{Directive, Fault, Origin, Report, Worker, WorkerError};
 
-/// Starts a worker's thread.
-///
-/// # Errors
-/// When the system has no thread left.
-pub fn spawn(
+/// Which arms are at work, told by their own threads: what the conductor may ask of an arm at the gate.
+#[derive(Clone, Debug, Default)]
+pub struct AtWork(Arc<AtomicU64>);
+
+impl AtWork {
+    fn bit(arm: ArmId) -> u64 {
+        1 << arm.index().min(63)
+    }
+
+    /// This one is from now on.
+    pub fn begins(&self, arm: ArmId) {
+        self.0.fetch_or(Self::bit(arm), Ordering::SeqCst);
+    }
+
+    fn ends(&self, arm: ArmId) {
+        self.0.fetch_and(!Self::bit(arm), Ordering::SeqCst);
+    }
+
+    /// Whether this one is.
+    pub fn is(&self, arm: ArmId) -> bool {
+        self.0.load(Ordering::SeqCst) & Self::bit(arm) != 0
+    }
+}
+
+/// What all workers of a run have in common.
+pub struct Crew {
+    pub train: Split,
+    pub seed: u64,
+    pub augment: bool,
+    pub device: Device,
+    /// Threads for each arm's operators.
+    pub threads: usize,
+    pub record: RecordSpec,
+    pub steps: u64,
+    pub start: Instant,
+    pub at_work: AtWork,
+    pub out: SyncSender<Message>,
+}
+
+/// What one worker has of its own.
+pub struct Recruit {
+    pub id: ArmId,
+    pub spec: ArmSpec,
+    pub plan: Arc<Plan>,
+    pub origin: Origin,
+    pub done: u64,
+    pub owes_evaluation: bool,
+    pub fault: Option<Fault>,
+}
+
+impl Crew {
+    /// Starts a worker's thread.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn hire(
+        &self,
+        recruit: Recruit,
+        place: Place<Directive>,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let Recruit { id, spec, plan, origin, done, owes_evaluation, fault } = recruit;
+        let worker = Worker {
+            id,
+            spec,
+            plan,
+            origin,
+            done,
+            owes_evaluation,
+            train: self.train.shallow_clone(),
+            seed: self.seed,
+            augment: self.augment,
+            device: self.device,
+            threads: self.threads,
+            record: self.record,
+            steps: self.steps,
+            start: self.start,
+            fault,
+        };
+        self.at_work.begins(id);
+        let started = spawn(worker, place, self.out.clone(), self.at_work.clone());
+        started.inspect_err(|_| self.at_work.ends(id))
+    }
+}
+
+fn spawn(
     worker: Worker,
     place: Place<Directive>,
     out: SyncSender<Message>,
+    at_work: AtWork,
 ) -> std::io::Result<JoinHandle<()>> {
     let (id, arm) = (worker.id, worker.spec.name.clone());
     thread::Builder::new().name(format!("arm-{arm}")).spawn(move || {
@@ -37,6 +126,7 @@ pub fn spawn(
             let _ =
                 out.send(Message::Worker(Report::State { arm: id, state: ArmState::Failed(text) }));
         }
+        at_work.ends(id);
         drop(place);
         let _ = out.send(Message::Worker(Report::Ended { arm: id }));
     })

@@ -97,6 +97,7 @@ mod tests {
             key: "lr".to_owned(),
             from: 0.1,
             to: 0.05,
+            name: None,
         })
     }
 

@@ -16,6 +16,13 @@ pub enum Command {
         /// The change.
         change: Change,
     },
+    /// Copies an arm as it is, optimizer and all, into a new one that goes on beside it with these settings.
+    Fork {
+        /// Which arm; the first where missing.
+        arm: Option<ArmName>,
+        /// What the new arm differs in.
+        changes: Vec<(Setting, f64)>,
+    },
     /// Computes the maps around the weights as they are now; replaces a map that waits.
     MapNow,
     /// Writes a checkpoint.

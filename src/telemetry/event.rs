@@ -199,13 +199,22 @@ pub struct ControlChange {
     pub step: u64,
     /// Seconds since the start.
     pub t: f64,
-    /// `lr`, `weight_decay` or `batch` as in the config, `paused` otherwise.
+    /// `lr`, `weight_decay` or `batch` as in the config; [`PAUSED`]; [`FORK`], from the position of the arm that was copied
+    /// to that of the copy.
     pub key: String,
     /// Value before.
     pub from: f64,
     /// Value after.
     pub to: f64,
+    /// The new arm's name, if the change is a fork.
+    #[serde(default)]
+    pub name: Option<ArmName>,
 }
+
+/// Key of a change that holds all arms, or lets them go on: it changes no bit of the run.
+pub const PAUSED: &str = "paused";
+/// Key of a change that copies an arm into a new one.
+pub const FORK: &str = "fork";
 
 /// How bad an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

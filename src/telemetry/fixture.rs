@@ -28,6 +28,7 @@ pub fn run(arms: usize, steps: u64) -> Snapshot {
         key: "weight_decay".to_owned(),
         from: 5e-4,
         to: 0.0,
+        name: None,
     };
     let alert = Alert {
         arm: Some(ArmName::new("noskip")),

@@ -5,13 +5,21 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+/// What is decided at a gate.
+pub trait Decision: Clone {
+    /// Arms that come to the gate from its next turn on; each is waited for until its seat is taken or dropped.
+    fn joining(&self) -> usize {
+        0
+    }
+}
+
 /// A gate for some arms. `D` is what is decided; the decision is made under the gate's lock.
-pub struct Lockstep<D> {
+pub struct Lockstep<D: Decision> {
     shared: Arc<Shared<D>>,
 }
 
 /// One arm's place at the gate; leaving it lets the others go on.
-pub struct Place<D> {
+pub struct Place<D: Decision> {
     shared: Arc<Shared<D>>,
 }
 
@@ -33,15 +41,17 @@ struct State<D> {
     decide: Box<dyn FnMut() -> D + Send>,
 }
 
-impl<D> State<D> {
+impl<D: Decision> State<D> {
     fn open(&mut self) {
         self.waiting = 0;
         self.turn += 1;
-        self.decision = Some((self.decide)());
+        let decision = (self.decide)();
+        self.members += decision.joining();
+        self.decision = Some(decision);
     }
 }
 
-impl<D: Clone> Lockstep<D> {
+impl<D: Decision> Lockstep<D> {
     /// A gate whose decisions are made by `decide`.
     pub fn new(decide: impl FnMut() -> D + Send + 'static) -> Self {
         let state =
@@ -52,6 +62,11 @@ impl<D: Clone> Lockstep<D> {
     /// A place for one more arm; take all before the first arm comes to the gate.
     pub fn place(&self) -> Place<D> {
         self.shared.lock().members += 1;
+        self.seat()
+    }
+
+    /// The place of an arm that a decision has counted as joining.
+    pub fn seat(&self) -> Place<D> {
         Place { shared: Arc::clone(&self.shared) }
     }
 }
@@ -63,7 +78,7 @@ impl<D> Shared<D> {
     }
 }
 
-impl<D: Clone> Place<D> {
+impl<D: Decision> Place<D> {
     /// Waits for all other arms and takes the decision.
     pub fn meet(&self) -> D {
         let mut state = self.shared.lock();
@@ -85,7 +100,7 @@ impl<D: Clone> Place<D> {
     }
 }
 
-impl<D> Drop for Place<D> {
+impl<D: Decision> Drop for Place<D> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.members -= 1;
@@ -102,6 +117,55 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    impl Decision for u64 {}
+    impl Decision for () {}
+
+    /// Counts turns; one more arm joins at the third.
+    #[derive(Clone)]
+    struct Turn(u64);
+
+    impl Decision for Turn {
+        fn joining(&self) -> usize {
+            usize::from(self.0 == 3)
+        }
+    }
+
+    #[test]
+    fn who_joins_is_waited_for_and_takes_the_next_decision() {
+        let mut count = 0;
+        let gate = Arc::new(Lockstep::new(move || {
+            count += 1;
+            Turn(count)
+        }));
+        let first = gate.place();
+        let joiner = thread::scope(|scope| {
+            let old = scope.spawn(|| (0..5).map(|_| first.meet().0).collect::<Vec<_>>());
+            // The gate does not open for the fourth time before the new arm has come.
+            thread::sleep(std::time::Duration::from_millis(20));
+            let new = gate.seat();
+            let told = [new.meet().0, new.meet().0];
+            assert_eq!(old.join().unwrap(), [1, 2, 3, 4, 5]);
+            told
+        });
+        assert_eq!(joiner, [4, 5]);
+    }
+
+    #[test]
+    fn a_seat_that_nobody_takes_holds_nobody() {
+        let mut count = 0;
+        let gate = Lockstep::new(move || {
+            count += 1;
+            Turn(count)
+        });
+        let place = gate.place();
+        thread::scope(|scope| {
+            let old = scope.spawn(|| (0..6).map(|_| place.meet().0).max());
+            thread::sleep(std::time::Duration::from_millis(20));
+            drop(gate.seat());
+            assert_eq!(old.join().unwrap(), Some(6));
+        });
+    }
 
     #[test]
     fn all_take_the_same_decision_and_none_runs_ahead() {

@@ -14,6 +14,7 @@ use super::worker::{ArmCopy, TrainingState};
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
 use crate::model::{Plan, StateError, load_state, load_vectors};
+use crate::telemetry::event::FORK;
 
 /// Why a checkpoint cannot be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,11 @@ pub struct Restored {
     pub folder: PathBuf,
     /// Counters and positions.
     pub state: StateFile,
-    /// The arms that it holds; missing are those that had failed before.
+    /// The run's arms then: those that it began with, and their forks.
+    pub specs: PerArm<ArmSpec>,
+    /// Their networks.
+    pub plans: PerArm<Arc<Plan>>,
+    /// What it holds of them; missing are those that had failed before.
     pub arms: PerArm<Option<ArmCopy>>,
 }
 
@@ -98,14 +103,23 @@ fn read(
     if state.step != step {
         return Err(strange(format!("step = {}: expected {step}, as its folder says", state.step)));
     }
+    let (mut specs, mut plans) = (specs.clone(), plans.clone());
+    for change in state.controls.iter().filter(|c| c.key == FORK) {
+        let parent = specs.ids().nth(change.from as usize);
+        let (Some(parent), Some(name)) = (parent, &change.name) else {
+            return Err(strange(format!("a fork of arm {}, which is none", change.from)));
+        };
+        specs.push(ArmSpec { name: name.clone(), ..specs[parent].clone() });
+        plans.push(Arc::clone(&plans[parent]));
+    }
     let mut arms = specs.map(|_, _| None);
     for told in &state.arms {
         let id = specs.find(|s| s.name == told.name);
         let id =
             id.ok_or_else(|| strange(format!("arm {}: the run has no such arm", told.name)))?;
-        arms[id] = Some(arm(&folder, told, id, specs, plans)?);
+        arms[id] = Some(arm(&folder, told, id, &specs, &plans)?);
     }
-    Ok(Restored { folder, state, arms })
+    Ok(Restored { folder, state, specs, plans, arms })
 }
 
 fn arm(

@@ -7,7 +7,7 @@ use tch::{Device, TchError, Tensor};
 
 use super::control::Settings;
 use super::device::use_threads;
-use super::lockstep::Place;
+use super::lockstep::{Decision, Place};
 use super::measure::{Gauges, StepFigures};
 use super::optimizer::{Optimizer, StepSettings};
 use super::schedule::lr_factor;
@@ -35,6 +35,14 @@ pub struct Directive {
     pub map: bool,
     /// Hand out everything for a checkpoint, as it is before the step.
     pub checkpoint: bool,
+    /// Hand out everything of the first arm for the second, which begins from it.
+    pub fork: Option<(ArmId, ArmId)>,
+}
+
+impl Decision for Directive {
+    fn joining(&self) -> usize {
+        usize::from(self.fork.is_some())
+    }
 }
 
 /// What a worker tells.
@@ -76,6 +84,8 @@ pub enum Purpose {
     Map,
     /// A checkpoint.
     Checkpoint,
+    /// An arm that begins from it.
+    Fork,
 }
 
 /// An arm at one moment, on the CPU for a checkpoint, else on the arm's device.
@@ -229,6 +239,9 @@ impl Trainee {
             if directive.checkpoint {
                 self.hand_out(Purpose::Checkpoint, done, &settings)?;
             }
+            if directive.fork.is_some_and(|(parent, _)| parent == self.worker.id) {
+                self.hand_out(Purpose::Fork, done, &settings)?;
+            }
             if directive.hold {
                 continue;
             }
@@ -337,13 +350,13 @@ impl Trainee {
         settings: &Settings,
     ) -> Result<(), WorkerError> {
         let _no_grad = tch::no_grad_guard();
-        let checkpoint = purpose == Purpose::Checkpoint;
-        let device = if checkpoint { Device::Cpu } else { self.worker.device };
+        let whole = matches!(purpose, Purpose::Checkpoint | Purpose::Fork);
+        let device = if whole { Device::Cpu } else { self.worker.device };
         let weights = self.net.weights(device)?;
         let copy = |(name, t): (&'static str, &Tensor)| {
             Ok((name, t.f_to_device_(Device::Cpu, tch::Kind::Float, false, true)?))
         };
-        let training = match checkpoint {
+        let training = match whole {
             false => None,
             true => Some(TrainingState {
                 buffers: self

@@ -3,16 +3,18 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as Moment, sleep_until};
 
 use super::keys::{self, Action, Turn};
+use super::prompt::{self, Order};
 use super::screen;
 use super::terminal::Screen;
 use super::theme::Theme;
-use super::view::{Overlay, PanelId, ViewState};
+use super::view::{Overlay, PanelId, Prompt, ViewState};
+use crate::arm::ArmName;
 use crate::link::Client;
 use crate::telemetry::command::Command;
 use crate::telemetry::snapshot::Phase;
@@ -20,6 +22,8 @@ use crate::telemetry::snapshot::Phase;
 /// Least time between two frames that no key asked for: ten a second are fluent for curves, and leave the cores to the
 /// training.
 pub const FRAME: Duration = Duration::from_millis(100);
+/// Bytes of a command: more than any is long.
+const LONGEST_LINE: usize = 500;
 /// How long an answer to a key stays.
 const NOTICE: Duration = Duration::from_secs(4);
 
@@ -147,6 +151,10 @@ impl App {
     }
 
     fn press(&mut self, key: &KeyEvent) -> Option<Left> {
+        if let Some(prompt) = self.view.prompt.take() {
+            self.type_into(prompt, key);
+            return None;
+        }
         match self.view.overlay {
             Overlay::Quit => {
                 self.view.overlay = Overlay::None;
@@ -163,6 +171,9 @@ impl App {
     fn act(&mut self, action: Action) -> Option<Left> {
         match action {
             Action::Ask(command, answer) => self.ask(command, answer),
+            Action::Prompt(begun) => {
+                self.view.prompt = Some(Prompt { text: begun.to_owned(), answer: String::new() });
+            }
             // Asked twice: not to be waited for, but what it has begun goes on.
             Action::Quit if self.view.stopping => return Some(Left::Detached),
             Action::Quit => self.view.overlay = Overlay::Quit,
@@ -179,6 +190,33 @@ impl App {
             Action::Help => self.view.overlay = Overlay::Help,
         }
         None
+    }
+
+    /// A key while a command is typed; the line goes on unless it was sent or given up.
+    fn type_into(&mut self, mut prompt: Prompt, key: &KeyEvent) {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let snapshot = self.client.snapshot();
+        let arms: Vec<ArmName> = snapshot.arms.values().map(|a| a.info.name.clone()).collect();
+        prompt.answer.clear();
+        match key.code {
+            KeyCode::Esc => return,
+            KeyCode::Char('c' | 'd') if control => return,
+            KeyCode::Char('u') if control => prompt.text.clear(),
+            KeyCode::Backspace if prompt.text.pop().is_none() => return,
+            KeyCode::Tab => {
+                let (text, shown) = prompt::complete(&prompt.text, &arms);
+                (prompt.text, prompt.answer) = (text, shown.join("  "));
+            }
+            KeyCode::Enter => match prompt::read(&prompt.text, &arms) {
+                Ok(Order::Ask(command, answer)) => return self.ask(command, &answer),
+                Ok(Order::Quit) => return self.view.overlay = Overlay::Quit,
+                Ok(Order::Help) => return self.view.overlay = Overlay::Help,
+                Err(text) => prompt.answer = text,
+            },
+            KeyCode::Char(c) if !control && prompt.text.len() < LONGEST_LINE => prompt.text.push(c),
+            _ => {}
+        }
+        self.view.prompt = Some(prompt);
     }
 
     fn ask(&mut self, command: Command, answer: &str) {

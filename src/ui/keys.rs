@@ -24,6 +24,8 @@ pub enum Action {
     LogScale,
     /// The help.
     Help,
+    /// The command line, begun with this.
+    Prompt(&'static str),
 }
 
 /// Which way `Tab` goes.
@@ -75,7 +77,7 @@ const fn change(change: Change) -> Command {
 }
 
 /// All keys.
-pub static KEYS: [Binding; 15] = [
+pub static KEYS: [Binding; 17] = [
     view(&[KeyCode::Char('q')], "q", "quit", "detach, or stop the run (asks)", Action::Quit),
     ask(
         &[KeyCode::Char(' ')],
@@ -140,6 +142,20 @@ pub static KEYS: [Binding; 15] = [
         "write a checkpoint now",
         Command::Checkpoint,
         "checkpoint asked for",
+    ),
+    view(
+        &[KeyCode::Char('f')],
+        "f",
+        "fork",
+        "copy an arm, to go on beside it with a change",
+        Action::Prompt("fork "),
+    ),
+    view(
+        &[KeyCode::Char(':')],
+        ":",
+        "cmd",
+        "a command, as in :set noskip.lr 0.03",
+        Action::Prompt(""),
     ),
     view(&[KeyCode::Char('y')], "y", "log", "logarithmic or linear loss", Action::LogScale),
     view(&[KeyCode::Tab], "Tab", "focus", "focus the next panel", Action::Focus(Turn::Next)),

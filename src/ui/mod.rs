@@ -7,6 +7,7 @@ mod keys;
 mod paint;
 mod panels;
 mod plot;
+mod prompt;
 mod screen;
 mod terminal;
 #[cfg(test)]

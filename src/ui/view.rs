@@ -38,6 +38,15 @@ pub enum Overlay {
     Quit,
 }
 
+/// A command line while it is typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// What is typed so far.
+    pub text: String,
+    /// What was wrong with it, or what may follow.
+    pub answer: String,
+}
+
 /// What the viewer has chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewState {
@@ -51,6 +60,8 @@ pub struct ViewState {
     pub overlay: Overlay,
     /// A line that answers the last key.
     pub notice: Option<String>,
+    /// The command line, if one is being typed.
+    pub prompt: Option<Prompt>,
     /// Whether the engine has been asked to stop.
     pub stopping: bool,
     /// Whether this viewer changes nothing.
@@ -68,6 +79,7 @@ impl ViewState {
             log_scale: true,
             overlay: Overlay::None,
             notice: None,
+            prompt: None,
             stopping: false,
             readonly: false,
             theme,

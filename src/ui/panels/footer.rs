@@ -5,12 +5,24 @@ use ratatui::layout::Rect;
 
 use crate::telemetry::snapshot::Snapshot;
 use crate::ui::keys::KEYS;
-use crate::ui::paint::{Piece, columns, pieces, text};
-use crate::ui::view::ViewState;
+use crate::ui::paint::{Piece, columns, pieces, put, text};
+use crate::ui::view::{Prompt, ViewState};
 
 /// Draws the line.
 pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffer) {
     let theme = view.theme;
+    if let Some(Prompt { text: typed, answer }) = &view.prompt {
+        // The end of a line that is longer than the screen is where one types.
+        let room = usize::from(area.width).saturating_sub(2);
+        let skip = typed.chars().count().saturating_sub(room);
+        let shown: String = typed.chars().skip(skip).collect();
+        let used = text(buf, area.x, area.y, area.width, &format!(":{shown}"), theme.strong());
+        let cursor = if theme.ascii { '_' } else { '▏' };
+        put(buf, area.x + used, area.y, cursor, theme.strong());
+        let rest = area.width.saturating_sub(used + 2);
+        text(buf, area.x + used + 2, area.y, rest, answer, theme.warning());
+        return;
+    }
     if view.stopping && !snapshot.phase.is_over() {
         text(
             buf,

@@ -15,6 +15,7 @@ use ratatui::layout::Rect;
 
 use super::paint::{self, Piece};
 use super::view::{PanelId, ViewState};
+use crate::telemetry::event::{FORK, PAUSED};
 use crate::telemetry::snapshot::Snapshot;
 
 /// Draws one of the panels.
@@ -88,8 +89,9 @@ fn marks(snapshot: &Snapshot) -> Vec<(f64, String)> {
     let label = |m: &crate::telemetry::event::ControlChange| match m.key.as_str() {
         "weight_decay" => format!("wd {}", super::format::setting(m.to)),
         "batch" => format!("b {:.0}", m.to),
-        "paused" if m.to != 0.0 => "pause".to_owned(),
-        "paused" => "go".to_owned(),
+        PAUSED if m.to != 0.0 => "pause".to_owned(),
+        PAUSED => "go".to_owned(),
+        FORK => m.name.as_ref().map_or_else(|| FORK.to_owned(), ToString::to_string),
         key => format!("{key} {}", super::format::setting(m.to)),
     };
     snapshot.marks.iter().map(|m| (m.step as f64, label(m))).collect()
