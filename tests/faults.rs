@@ -108,3 +108,123 @@ fn a_surface_that_cannot_be_written_is_told_and_training_goes_on() {
     assert!(alert.is_some_and(|a| a.text.contains("surfaces/")), "{:?}", seen.alerts);
     assert!(ending.folder.join("step-00000030/skip.safetensors").is_file());
 }
+
+/// A file system of a few megabytes; none with the reason printed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let place = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6M", "landscope-test"])
+            .arg(place.path())
+            .output();
+        match mount {
+            Ok(done) if done.status.success() => Some(Self(place)),
+            other => {
+                println!("skipped: no tmpfs can be mounted here: {other:?}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Waits for something that the run tells.
+fn until(what: &str, mut found: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !found() {
+        assert!(begun.elapsed().as_secs() < 120, "waited for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_full_disk_costs_no_whole_checkpoint_and_no_event_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let sets = ["steps=1000000", "model.depth=8", "map.every=0", "checkpoint.every=10"];
+    let sets = sets.iter().chain(&["checkpoint.keep=2", "record.layers_every=1000"]);
+    let overrides: Vec<Override> = sets.map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(disk.0.path().to_owned()));
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    until("a checkpoint", || client.snapshot().checkpoint.is_some());
+    let folder = std::path::PathBuf::from(&client.snapshot().run.folder);
+    // Fill what is left.
+    let filler = disk.0.path().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    let alert = |kind: &str| {
+        let alerts = client.snapshot().alerts.clone();
+        alerts.iter().rev().find(|a| a.kind == kind).map(|a| a.text.clone())
+    };
+    until("the fault", || alert("checkpoint-failed").is_some());
+    let said = alert("checkpoint-failed").unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(said.contains(".partial/") && said.contains("bytes are free there"), "{said}");
+    until("events that cannot be written", || alert("recording-failed").is_some());
+    let at = client.snapshot().step;
+    until("training that goes on", || client.snapshot().step > at + 30);
+    // The last whole checkpoint is there, and is what a resume would take.
+    let latest = std::fs::canonicalize(folder.join("latest")).unwrap();
+    for file in ["state.json", "skip.safetensors", "noskip.optim.safetensors"] {
+        assert!(std::fs::metadata(latest.join(file)).unwrap().len() > 0, "{file}");
+    }
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    until("events that are written again", || alert("recording-again").is_some());
+    let saved = || client.snapshot().checkpoint.as_ref().map_or(0, |c| c.0);
+    let before = saved();
+    until("a checkpoint again", || saved() > before);
+    client.send(landscope::telemetry::command::Command::Stop).unwrap();
+    assert_eq!(engine.join().unwrap().status, RunStatus::Stopped);
+    let kept = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let steps: Vec<u64> = kept
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap())
+        .filter(|e| e["event"] == "step" && e["arm"] == "skip")
+        .map(|e| e["step"].as_u64().unwrap())
+        .collect();
+    assert!(steps.iter().zip(1..).all(|(found, wanted)| *found == wanted), "a step is missing");
+}
+
+#[test]
+fn a_file_size_limit_and_a_removed_folder_are_told_and_training_goes_on() {
+    let out = tempfile::tempdir().unwrap();
+    // 20 KiB: no weights fit into a file.
+    let done = std::process::Command::new("bash")
+        .args(["-c", "ulimit -f 20; exec \"$0\" \"$@\"", common::program()])
+        .args(["run", "--headless", "--format", "json", "--steps", "40", "--out"])
+        .arg(out.path())
+        .args(["--set", "model.depth=8", "--set", "map.every=0", "--set", "checkpoint.every=10"])
+        .env("LANDSCOPE_STATE", common::state_of(out.path()))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{:?} {}", done.status, String::from_utf8_lossy(&done.stderr));
+    let told = events(&done);
+    let failed = of_kind(&told, "alert").into_iter().filter(|e| e["kind"] == "checkpoint-failed");
+    let texts: Vec<_> = failed.map(|e| e["text"].as_str().unwrap().to_owned()).collect();
+    assert!(texts.len() >= 2 && texts[0].contains("File too large"), "{texts:?}");
+    assert_eq!(told.last().unwrap()["status"], "finished");
+
+    let out = tempfile::tempdir().unwrap();
+    let sets = ["steps=1000000", "model.depth=8", "map.every=0", "checkpoint.every=10"];
+    let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(out.path().to_owned()));
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    until("a checkpoint", || client.snapshot().checkpoint.is_some());
+    std::fs::remove_dir_all(client.snapshot().run.folder.clone()).unwrap();
+    for kind in ["checkpoint-failed", "recording-failed"] {
+        until(kind, || client.snapshot().alerts.iter().any(|a| a.kind == kind));
+    }
+    let at = client.snapshot().step;
+    until("training that goes on", || client.snapshot().step > at + 20);
+    client.send(landscope::telemetry::command::Command::Stop).unwrap();
+    engine.join().unwrap();
+}

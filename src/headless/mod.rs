@@ -129,6 +129,9 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
     on_hang_up: HangUp,
+    /// Sent when a file has grown to its limit. Taken up so that it does not end the program: the write that did it
+    /// fails, and that is told.
+    _too_large: tokio::signal::unix::Signal,
     seen: bool,
 }
 
@@ -139,6 +142,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             on_hang_up,
+            _too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
             seen: false,
         })
     }

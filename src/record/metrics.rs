@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Recorder;
@@ -70,7 +71,10 @@ impl Write for LineFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -265,5 +269,7 @@ mod tests {
         lines.record(&checkpoint(2)).unwrap();
         lines.flush().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        std::fs::remove_file(&path).unwrap();
+        assert!(lines.flush().unwrap_err().to_string().contains("has been removed"));
     }
 }

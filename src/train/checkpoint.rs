@@ -23,6 +23,18 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// There is no room.
+    #[error("{}: {source}; {needed} bytes are needed, {free} bytes are free there", path.display())]
+    Full {
+        /// Where.
+        path: PathBuf,
+        /// As the system says it.
+        source: io::Error,
+        /// Bytes of the file.
+        needed: u64,
+        /// Bytes that the file system has left.
+        free: u64,
+    },
     /// The weights could not be turned into a file.
     #[error("arm {arm}: {source}")]
     State {
@@ -168,9 +180,22 @@ fn write_files(folder: &Path, moment: &Moment, parts: &[Part<'_>]) -> Result<(),
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let mut file = File::create(path).map_err(at(path))?;
-    file.write_all(bytes).map_err(at(path))?;
-    file.sync_all().map_err(at(path))
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            let free = path.parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
+            CheckpointError::Full {
+                path: path.to_owned(),
+                source,
+                needed: bytes.len() as u64,
+                free: free.map_or(0, |stat| stat.f_bavail * stat.f_frsize),
+            }
+        }
+        _ => CheckpointError::Io { path: path.to_owned(), source },
+    })
 }
 
 /// Makes names in a folder last over a power cut.
