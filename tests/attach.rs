@@ -105,7 +105,7 @@ fn a_dead_engine_is_told_cleared_and_taken_up_again() {
     assert!(runs.live().is_empty());
     assert!(!socket.exists(), "a dead engine's socket stays");
     let folder = runs.folder().display().to_string();
-    let said = runs.ask(&["attach", &folder]);
+    let said = runs.ask(&["stop", &folder]);
     assert_eq!(said.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&said.stderr).contains("is not alive"));
     let mut s = runs.run_again(&["--resume", &folder]);

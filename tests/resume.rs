@@ -19,7 +19,13 @@ use landscope::telemetry::event::RunStatus;
 /// Steps of the runs: two epochs and a half.
 const STEPS: u64 = 55;
 /// A small network, a checkpoint every few steps, everything else as in the default run.
-const SETS: [&str; 4] = ["model.depth=8", "map.every=0", "checkpoint.every=4", "data.augment=true"];
+const SETS: [&str; 5] = [
+    "model.depth=8",
+    "map.every=0",
+    "checkpoint.every=4",
+    "checkpoint.keep=0",
+    "data.augment=true",
+];
 /// Kills of the test below; the figure is had with LANDSCOPE_KILLS=20.
 const KILLS: u64 = 3;
 
@@ -151,6 +157,10 @@ fn a_longer_run_goes_on_and_a_finished_one_says_so() {
     assert_eq!(again.status.code(), Some(2));
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(said.contains("all 30 steps are made; --steps with a larger number goes on"), "{said}");
+    let refused =
+        landscope(short.path()).args(["--resume", &name, "--steps", "7"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(fs::read_to_string(run.join("run.toml")).unwrap().contains("steps = 30"));
     let longer = landscope(short.path())
         .args(["--resume", &name, "--steps", &STEPS.to_string()])
         .output()
@@ -189,8 +199,7 @@ fn a_broken_checkpoint_is_told_and_the_one_before_is_taken() {
         assert!(told.contains("checkpoint-broken") && told.contains(file), "{told}");
         assert!(told.contains("taken up at step-00000052"), "{told}");
         assert!(last_checkpoint(&run) == wanted, "after damage to {file}");
-        // The damaged one is kept aside; a later one must not find it in its way.
-        fs::remove_dir_all(run.join(format!(".step-{STEPS:08}.broken"))).unwrap();
+        assert!(run.join(format!(".step-{STEPS:08}.broken")).is_dir(), "the damaged one is gone");
     }
 }
 
@@ -206,6 +215,29 @@ fn what_cannot_be_taken_up_is_told() {
     assert!(said(&["--replay", "no-such-run"]).contains("run no-such-run: no folder of that name"));
     assert!(said(&["--resume", "x", "--set", "train.lr=1"]).contains("cannot be used with"));
     assert!(said(&["demo", "--resume", "x"]).contains("cannot be used with"));
+    // Cut off before its first checkpoint: it begins again, to the same bits.
+    let wanted = tempfile::tempdir().unwrap();
+    let wanted = left_alone(wanted.path(), &[]);
+    let early = tempfile::tempdir().unwrap();
+    let mut child = landscope(early.path())
+        .args(["--steps", &STEPS.to_string()])
+        .args(sets())
+        .args(["--set", "checkpoint.every=0"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = || {
+        let runs = fs::read_dir(early.path()).into_iter().flatten().flatten();
+        runs.map(|e| e.path()).any(|p| p.join("metrics.jsonl").exists())
+    };
+    assert!(soon(begun));
+    thread::sleep(Duration::from_millis(100));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = run_folder(early.path());
+    let again = landscope(early.path()).arg("--resume").arg(&run).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(last_checkpoint(&run) == wanted);
     let empty = out.path().join("empty");
     fs::create_dir(&empty).unwrap();
     fs::write(empty.join("run.toml"), "steps = 5").unwrap();
@@ -309,6 +341,23 @@ fn a_run_changed_by_hand_is_made_again_to_the_same_bits() {
     assert!(last_checkpoint(&run) == last_checkpoint(&ending.folder));
     let repeated = events(&run, "control");
     assert_eq!(repeated.len(), 4, "a pause changes nothing and is not repeated");
+    // Cut off before the last changes and taken up, it still makes them.
+    let cut = changed[2].1 / 4 * 4;
+    for step in (cut + 1)..=STEPS {
+        let _ = fs::remove_dir_all(run.join(format!("step-{step:08}")));
+    }
+    if run.join(format!("step-{cut:08}")).is_dir() {
+        let resumed = landscope(again.path())
+            .arg("--resume")
+            .arg(&run)
+            .env("LANDSCOPE_TUNE", "off")
+            .output()
+            .unwrap();
+        assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+        assert!(last_checkpoint(&run) == last_checkpoint(&ending.folder));
+    } else {
+        println!("the checkpoint before the last change is not kept: not cut off");
+    }
     assert!(repeated.iter().all(|c| changed.contains(c)), "{repeated:?}, before {changed:?}");
     let plain = tempfile::tempdir().unwrap();
     assert!(left_alone(plain.path(), &[]) != last_checkpoint(&run), "the changes change something");

@@ -9,6 +9,7 @@ use std::time::Instant;
 use color_eyre::eyre::{Result, WrapErr, bail};
 
 use super::args::BenchArgs;
+use super::say::say;
 use crate::config::{self, DataKind, Experiment, Override};
 use crate::engine::{Engine, Options, Place};
 use crate::record::Recorder;
@@ -47,19 +48,34 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
             line += &format!(", peer's {figure:.1} ms");
             peer.push(figure);
         }
-        println!("{line}");
+        say(format_args!("{line}"));
     }
-    println!("medians of {} rounds, in turn, maps off:", args.rounds);
+    say(format_args!("medians of {} rounds, in turn, maps off:", args.rounds));
     // Ratios round by round first: what else the machine does changes from round to round, and meets both sides.
     let cost = ratios(&with, &bare);
-    println!("  mean step, all telemetry and a 160x48 dashboard   {:8.1} ms", median(with));
-    println!("  mean step, nothing recorded or drawn              {:8.1} ms", median(bare));
-    println!("  telemetry costs                                   {:8.1} %", (cost - 1.0) * 100.0);
+    say(format_args!(
+        "  mean step, all telemetry and a 160x48 dashboard   {:8.1} ms",
+        median(with)
+    ));
+    say(format_args!(
+        "  mean step, nothing recorded or drawn              {:8.1} ms",
+        median(bare)
+    ));
+    say(format_args!(
+        "  telemetry costs                                   {:8.1} %",
+        (cost - 1.0) * 100.0
+    ));
     let faster = ratios(&peer, &steps);
-    println!("  median twin step, all telemetry                   {:8.1} ms", median(steps));
+    say(format_args!(
+        "  median twin step, all telemetry                   {:8.1} ms",
+        median(steps)
+    ));
     if !peer.is_empty() {
-        println!("  median twin step of peer_train.py                 {:8.1} ms", median(peer));
-        println!("  peer over landscope                               {faster:8.2} times");
+        say(format_args!(
+            "  median twin step of peer_train.py                 {:8.1} ms",
+            median(peer)
+        ));
+        say(format_args!("  peer over landscope                               {faster:8.2} times"));
     }
     Ok(ExitCode::SUCCESS)
 }

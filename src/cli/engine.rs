@@ -1,5 +1,7 @@
 //! `landscope engine`: the process that trains, in a session of its own, so that no terminal's end is its end.
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +12,7 @@ use color_eyre::eyre::{Result, WrapErr};
 use super::args::EngineArgs;
 use super::{BAD_INPUT, FAILED};
 use crate::config::{self, Experiment, Override};
-use crate::engine::{Options, Place};
+use crate::engine::{self, EngineError, Options, Place};
 use crate::headless;
 use crate::link::socket;
 use crate::record::{folder, log, metrics};
@@ -21,8 +23,6 @@ const REFUSAL: Duration = Duration::from_secs(3);
 
 /// Trains what `run.toml` in the folder says, until it is done or asked to stop.
 pub fn engine(args: &EngineArgs, start: Instant) -> Result<ExitCode> {
-    // Refused only to the leader of a session, who has one of its own.
-    let _ = rustix::process::setsid();
     let overrides = args.set.iter().map(|s| Override::parse(s)).collect::<Result<Vec<_>, _>>()?;
     let file = args.folder.join(folder::RUN_FILE);
     let experiment = config::load(&file.to_string_lossy(), &overrides)?;
@@ -43,6 +43,8 @@ pub struct Started {
     pub folder: PathBuf,
     /// Whether it was made for this run.
     made: bool,
+    /// Bytes of its log before it was started.
+    said_before: u64,
     /// Its socket.
     pub socket: PathBuf,
 }
@@ -51,17 +53,18 @@ pub struct Started {
 pub fn start(experiment: &Experiment, options: &Options, sets: &[String]) -> Result<Started> {
     let (folder, resumed) = match &options.place {
         Place::Below(out) => {
-            let made = folder::create(out, experiment).map_err(crate::engine::EngineError::from)?;
+            let made = folder::create(out, experiment).map_err(EngineError::from)?;
             (made, false)
         }
         Place::Made(folder) => (folder.clone(), false),
         Place::Resume(folder) => (folder.clone(), true),
     };
     // Told before the screen is taken; the engine locks it for good.
-    drop(folder::lock(&folder).map_err(crate::engine::EngineError::from)?);
+    drop(engine::lock(&folder)?);
     let log_path = folder.join(log::FILE_NAME);
     let log = std::fs::File::options().append(true).create(true).open(&log_path);
     let log = log.wrap_err_with(|| log_path.display().to_string())?;
+    let said_before = log.metadata()?.len();
     let mut command = Command::new(std::env::current_exe().wrap_err("this program's file")?);
     command.arg("engine").arg(&folder).stdin(Stdio::null());
     command.stdout(log.try_clone()?).stderr(log);
@@ -74,9 +77,12 @@ pub fn start(experiment: &Experiment, options: &Options, sets: &[String]) -> Res
     for set in sets {
         command.arg("--set").arg(set);
     }
+    let own_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec the child makes one system call, and touches no memory of the parent's.
+    unsafe { command.pre_exec(own_session) };
     let child = command.spawn().wrap_err("the engine could not be started")?;
     let socket = folder.join(socket::NAME);
-    Ok(Started { child: Arc::new(Mutex::new(child)), folder, made: !resumed, socket })
+    Ok(Started { child: Arc::new(Mutex::new(child)), folder, made: !resumed, said_before, socket })
 }
 
 impl Started {
@@ -92,11 +98,11 @@ impl Started {
         self.status().is_some()
     }
 
-    /// Why it ended before its run had begun, and with which status: bad input, or a failure.
+    /// What it said when it ended, if it has ended and said something, and with which status: bad input, or a failure.
     pub fn last_words(&self) -> Option<(String, u8)> {
-        let status = self.status().filter(|_| !self.has_begun())?;
+        let status = self.status()?;
         let bad_input = status == i32::from(BAD_INPUT);
-        let words = last_words(&self.folder.join(log::FILE_NAME));
+        let words = last_words(&self.folder.join(log::FILE_NAME), self.said_before)?;
         Some((words, if bad_input { BAD_INPUT } else { FAILED }))
     }
 
@@ -109,7 +115,10 @@ impl Started {
         let until = Instant::now() + REFUSAL;
         while self.made && !self.has_begun() && Instant::now() < until {
             if self.has_died() {
-                let _ = std::fs::remove_dir_all(&self.folder);
+                // One that died without a word leaves its log to be read.
+                if self.last_words().is_some() {
+                    let _ = std::fs::remove_dir_all(&self.folder);
+                }
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -117,9 +126,10 @@ impl Started {
     }
 }
 
-/// The last line of a log that speaks to the user.
-fn last_words(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let spoken = text.lines().rev().find_map(|l| l.strip_prefix("landscope: "));
-    spoken.map_or_else(|| format!("it says why in {}", log.display()), str::to_owned)
+/// The last line of a log, behind its first bytes, that speaks to the user.
+fn last_words(log: &Path, behind: u64) -> Option<String> {
+    let bytes = std::fs::read(log).ok()?;
+    let new = bytes.get(usize::try_from(behind).ok()?..)?;
+    let text = String::from_utf8_lossy(new);
+    text.lines().rev().find_map(|l| l.strip_prefix("landscope: ")).map(str::to_owned)
 }

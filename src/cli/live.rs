@@ -8,6 +8,7 @@ use std::time::Duration;
 use color_eyre::eyre::{Result, bail};
 
 use super::args::{AttachArgs, LsArgs, OutputFormat, StopArgs};
+use super::say::{complain, say};
 use super::watch::{Look, watch};
 use super::{BAD_INPUT, FAILED};
 use crate::link::dial::{self, DialError};
@@ -41,26 +42,26 @@ pub fn ls(args: &LsArgs) -> Result<ExitCode> {
                     serde_json::json!({"name": found.name, "socket": socket, "error": e.to_string()})
                 }
             };
-            println!("{object}");
+            say(object);
         }
         return Ok(ExitCode::SUCCESS);
     }
     if told.is_empty() {
-        println!("no live run");
+        say("no live run");
         return Ok(ExitCode::SUCCESS);
     }
     let names = told.iter().map(|(f, _)| f.name.len()).max().unwrap_or(0).max(4);
-    println!(
+    say(format_args!(
         "{:names$}  {:>7}  {:>15}  {:9}  {:7}  device, loss",
         "name", "age", "step", "state", "viewers"
-    );
+    ));
     for (found, brief) in told {
         match brief {
             Ok(b) => {
                 let losses = b.losses.iter().map(|(name, loss)| {
                     loss.map_or_else(|| format!("{name} -"), |l| format!("{name} {l:.3}"))
                 });
-                println!(
+                say(format_args!(
                     "{:names$}  {:>7}  {:>15}  {:9}  {:7}  {}, {}",
                     found.name,
                     age(b.elapsed_s),
@@ -69,9 +70,9 @@ pub fn ls(args: &LsArgs) -> Result<ExitCode> {
                     b.viewers,
                     if b.device.is_empty() { "-" } else { &b.device },
                     losses.collect::<Vec<_>>().join("  ")
-                );
+                ));
             }
-            Err(error) => println!("{:names$}  {error}", found.name),
+            Err(error) => say(format_args!("{:names$}  {error}", found.name)),
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -116,21 +117,29 @@ pub fn stop(args: &StopArgs) -> Result<ExitCode> {
     let (client, fate) = dial::attach(&path, Wants::View { size, readonly: false, rate: None })?;
     client.send(Command::Stop)?;
     loop {
+        // Looked at before the snapshot: the last one comes before the line ends.
+        let gone = client.is_gone();
         let seen = client.snapshot();
-        if let Phase::Ended(status) = seen.phase {
-            println!("stopped at step {} of {}: {}", seen.step, seen.run.steps, seen.run.folder);
-            let well = status != RunStatus::Failed;
-            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
+        match &seen.phase {
+            Phase::Ended(status) => {
+                let folder = &seen.run.folder;
+                let (step, steps) = (seen.step, seen.run.steps);
+                say(format_args!("stopped at step {step} of {steps}: {folder}"));
+                let well = *status != RunStatus::Failed;
+                return Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
+            }
+            Phase::Refused { text, .. } => return Ok(refuse(text)),
+            _ if gone => match fate.take() {
+                Some(error) => bail!(error),
+                None => bail!("the engine is gone"),
+            },
+            _ => thread::sleep(POLL),
         }
-        if let Some(error) = fate.take() {
-            bail!(error);
-        }
-        thread::sleep(POLL);
     }
 }
 
 fn refuse(text: &str) -> ExitCode {
-    eprintln!("landscope: {text}");
+    complain(text);
     ExitCode::from(BAD_INPUT)
 }
 

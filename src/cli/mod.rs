@@ -8,6 +8,7 @@ mod engine;
 mod live;
 mod panics;
 mod run;
+mod say;
 mod watch;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use clap::Parser;
 use color_eyre::eyre::Report;
 
 use args::{Cli, DataCommand, Sub};
+use say::complain;
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
@@ -45,8 +47,8 @@ pub fn main(start: Instant) -> ExitCode {
         let status = status_of(&report);
         // One line, for logs and scripts. Errors of the rooms are whole sentences that hold their source already.
         match report.is::<ConfigError>() || report.is::<EngineError>() {
-            true => eprintln!("landscope: {report}"),
-            false => eprintln!("landscope: {report:#}"),
+            true => complain(&report),
+            false => complain(format_args!("{report:#}")),
         }
         ExitCode::from(status)
     })

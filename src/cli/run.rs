@@ -8,6 +8,7 @@ use std::time::Instant;
 use color_eyre::eyre::Result;
 
 use super::args::{OutputFormat, RunArgs};
+use super::say::complain;
 use super::watch::{Look, watch};
 use super::{FAILED, engine};
 use crate::config::{self, Experiment, Override};
@@ -33,9 +34,9 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
         let outcome = headless::run(experiment, options, format, start)?;
         if outcome.reader_left {
             let folder = outcome.ending.folder.display();
-            eprintln!(
-                "landscope: nobody reads stdout any more; the run was stopped, its folder is {folder}"
-            );
+            complain(format_args!(
+                "nobody reads stdout any more; the run was stopped, its folder is {folder}"
+            ));
         }
         return Ok(status(&outcome.ending));
     }

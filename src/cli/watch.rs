@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use color_eyre::eyre::{Report, Result};
 
+use super::say::{complain, say};
 use super::{BAD_INPUT, FAILED};
 use crate::link::Client;
 use crate::link::dial::Fate;
@@ -75,7 +76,7 @@ pub fn watch(
     })?;
     match (left, &seen.phase) {
         (_, Phase::Refused { text, bad_input }) => {
-            eprintln!("landscope: {text}");
+            complain(text);
             Ok(ExitCode::from(if *bad_input { BAD_INPUT } else { FAILED }))
         }
         (_, Phase::Ended(status)) => {
@@ -84,23 +85,23 @@ pub fn watch(
                 RunStatus::Stopped => ("stopped", ExitCode::SUCCESS),
                 RunStatus::Failed => ("failed", ExitCode::from(FAILED)),
             };
-            println!("{word}: {folder}");
+            say(format_args!("{word}: {folder}"));
             Ok(code)
         }
         (ui::Left::Lost, _) => {
             let why = fate.take().map(|error| (error.to_string(), FAILED));
-            let gone = || ("the engine is gone".to_owned(), FAILED);
+            let gone = || (format!("the engine is gone; {folder}/engine.log may say why"), FAILED);
             let (why, code) = words().or(why).unwrap_or_else(gone);
             let next = if seen.step > 0 {
                 format!("; landscope --resume {folder} goes on")
             } else {
                 String::new()
             };
-            eprintln!("landscope: {why}{next}");
+            complain(format_args!("{why}{next}"));
             Ok(ExitCode::from(code))
         }
         _ => {
-            println!("detached; the run goes on: landscope attach {name}");
+            say(format_args!("detached; the run goes on: landscope attach {name}"));
             Ok(ExitCode::SUCCESS)
         }
     }

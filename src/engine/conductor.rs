@@ -35,6 +35,8 @@ pub struct Conductor {
     pub replay: VecDeque<ControlChange>,
     /// Steps made.
     pub done: u64,
+    /// The step that a checkpoint holds already, because the run was taken up there.
+    pub saved: u64,
     /// Steps to make.
     pub steps: u64,
     /// Steps between maps; 0: on request.
@@ -121,7 +123,7 @@ impl Conductor {
 
     fn checkpoint_is_due(&mut self) -> bool {
         let CheckpointSpec { every, minutes, .. } = self.checkpoint;
-        let by_step = every > 0 && self.done > 0 && self.done.is_multiple_of(every);
+        let by_step = every > 0 && self.done > self.saved && self.done.is_multiple_of(every);
         let by_time =
             minutes > 0.0 && self.last_checkpoint.elapsed().as_secs_f64() >= minutes * 60.0;
         if by_step || by_time {
@@ -280,6 +282,7 @@ mod tests {
             train_images: 1437,
             replay: VecDeque::new(),
             done: 0,
+            saved: 0,
             steps,
             map_every,
             checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0 },

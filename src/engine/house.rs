@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use super::{Ending, EngineError, Options, Place, hub, prepare};
 use crate::config::Experiment;
+use crate::link::lock::{self, FolderLock};
 use crate::link::server::Server;
 use crate::link::{Commands, Door, Publisher, registry, socket};
-use crate::record::folder::{self, FolderLock};
+use crate::record::folder::{self, FolderError};
 use crate::record::log;
 use crate::telemetry::snapshot::{Phase, Snapshot};
 
@@ -30,9 +31,21 @@ impl House {
             Place::Below(out) => (folder::create(&out, experiment)?, true),
             Place::Made(folder) | Place::Resume(folder) => (folder, false),
         };
-        let lock = folder::lock(&folder)?;
+        let absolute = std::path::absolute(&folder);
+        let folder = absolute.map_err(|source| FolderError::NotMade { path: folder, source })?;
+        let lock = lock(&folder)?;
         Ok(Self { folder, resumed, made, _lock: lock })
     }
+}
+
+/// Makes sure that no other process trains in `folder`.
+///
+/// # Errors
+/// When one does, or the file system refuses.
+pub fn lock(folder: &Path) -> Result<FolderLock, EngineError> {
+    let failed = |source| FolderError::Io { path: folder.join(lock::NAME), source };
+    let taken = lock::take(folder).map_err(failed)?;
+    taken.ok_or_else(|| FolderError::InUse(folder.to_owned()).into())
 }
 
 /// Runs an experiment from its first check to its end.

@@ -1,5 +1,6 @@
 //! The engine's own thread: starts the others, folds what they tell, records it, publishes snapshots, ends the run.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -21,7 +22,7 @@ use super::{Ending, EngineError};
 use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
-use crate::record::Recorder;
+use crate::record::{Recorder, rewind};
 use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunStarted, RunStatus};
 use crate::telemetry::snapshot::{ArmState, Phase};
 use crate::telemetry::system::SystemProbe;
@@ -100,8 +101,8 @@ struct Hub {
     saves: Gather<ArmCopy>,
     /// Evaluations asked for, and done.
     evaluations: (u64, u64),
-    /// The newest checkpoint that waits for evaluations, with how many must be done.
-    held_save: Option<(u64, SaveJob)>,
+    /// Checkpoints that wait for evaluations, with how many must be done.
+    held_saves: VecDeque<(u64, SaveJob)>,
     threads: Vec<JoinHandle<()>>,
     stopped: Arc<AtomicBool>,
     unhurried: Arc<AtomicBool>,
@@ -150,6 +151,7 @@ impl Hub {
             settings: Arc::new(settings),
             train_images: train.len(),
             done: past.done,
+            saved: past.done,
             steps,
             replay: run.replay.into(),
             map_every,
@@ -213,7 +215,7 @@ impl Hub {
             maps: Gather::default(),
             saves: Gather::default(),
             evaluations: (0, 0),
-            held_save: None,
+            held_saves: VecDeque::new(),
             threads,
             stopped,
             unhurried,
@@ -244,16 +246,23 @@ impl Hub {
 
     /// Tells what is behind the run, and that it begins or goes on.
     fn begin(&mut self, past: &Past, started: RunStarted) {
-        for event in &past.events {
-            // Alerts that follow from it stand among the events.
-            let _ = self.views.fold(event);
+        // Alerts that follow from an event stand among the events.
+        let views = &mut self.views;
+        if let Some(path) = &past.metrics
+            && let Err(error) = rewind::for_each(path, |event| drop(views.fold(&event)))
+        {
+            self.alert("history-unreadable", format!("{}: {error}", path.display()));
+        }
+        for change in &past.lost_controls {
+            self.record(&Event::Control(change.clone()));
+            let _ = self.views.fold(&Event::Control(change.clone()));
         }
         self.views.forget_pace();
         for id in self.plans.ids().filter(|id| !self.live[*id]).collect::<Vec<_>>() {
-            let ended = past::how_it_ended(self.names[id].as_str(), &past.events);
+            let ended = past::how_it_ended(self.names[id].as_str(), &past.alerts);
             self.views.set_state(id, ended);
         }
-        if past.events.is_empty() {
+        if past.metrics.is_none() {
             let t = self.start.elapsed().as_secs_f64();
             self.take(Event::Run(Box::new(RunStarted { t, ..started })));
         }
@@ -397,8 +406,11 @@ impl Hub {
     /// Lets go of the seats of arms whose parent has ended before it handed out its copy.
     fn give_up_forks_of(&mut self, parent: ArmId) {
         while let Some(at) = self.forks.iter().position(|j| j.fork.parent == parent) {
-            let child = self.forks.remove(at).fork.child;
-            self.cannot_join(child, "the arm that it begins from has ended");
+            let Joining { fork, seat } = self.forks.remove(at);
+            // Leaving may turn the gate, and deciding may wait while the run is paused: not on this thread.
+            let leaving = spawn("seat", move || drop(seat));
+            self.threads.extend(leaving);
+            self.cannot_join(fork.child, "the arm that it begins from has ended");
         }
     }
 
@@ -433,20 +445,34 @@ impl Hub {
                 controls: self.controls.clone(),
             };
             let job = SaveJob { moment, arms: arms.collect() };
-            if !job.arms.is_empty() && self.held_save.replace((self.evaluations.0, job)).is_none() {
-                self.pending.save += 1;
+            if !job.arms.is_empty() {
+                self.hold_save(job);
             }
         }
         self.release_save();
     }
 
+    /// Holds a checkpoint. The oldest that waits stays, so that checkpoints go on however late evaluations are; of those
+    /// behind it the newest does.
+    fn hold_save(&mut self, job: SaveJob) {
+        if self.held_saves.len() >= 2 {
+            self.held_saves.pop_back();
+            self.pending.save -= 1;
+        }
+        self.held_saves.push_back((self.evaluations.0, job));
+        self.pending.save += 1;
+    }
+
     /// Hands on a checkpoint once the evaluations that were asked for before it are told: a run that is taken up there
     /// cannot make them up.
     fn release_save(&mut self) {
-        let (_, done) = self.evaluations;
-        let Some((_, job)) = self.held_save.take_if(|(asked, _)| *asked <= done) else { return };
+        // A run that is stopped waits for its evaluations after the checkpoint.
+        let done = if self.stopped.load(Ordering::Relaxed) { u64::MAX } else { self.evaluations.1 };
+        let Some((_, job)) = self.held_saves.pop_front_if(|(asked, _)| *asked <= done) else {
+            return;
+        };
         // What a checkpoint stands for must be on disk before it is.
-        self.flush();
+        self.sync();
         if self.desks.save.put(0, job) {
             // It replaced one that waited.
             self.pending.save -= 1;
@@ -500,9 +526,17 @@ impl Hub {
     }
 
     fn flush(&mut self) {
+        self.bring_out(|recorder| recorder.flush());
+    }
+
+    fn sync(&mut self) {
+        self.bring_out(|recorder| recorder.sync());
+    }
+
+    fn bring_out(&mut self, act: impl Fn(&mut dyn Recorder) -> std::io::Result<()>) {
         self.flushed = Instant::now();
         for index in 0..self.recorders.len() {
-            match self.recorders[index].recorder.flush() {
+            match act(self.recorders[index].recorder.as_mut()) {
                 Err(error) => self.recording_failed(index, &error),
                 Ok(()) if std::mem::take(&mut self.recorders[index].failing) => {
                     self.alert("recording-again", "events are written again".to_owned());

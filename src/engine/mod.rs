@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+pub use house::lock;
+
 use crate::config::Experiment;
 use crate::data::DataError;
 use crate::link::{self, Client};

@@ -11,7 +11,7 @@ use crate::arm::PerArm;
 use crate::config::{ArmSpec, ConfigError, Experiment, Length};
 use crate::data::{Dataset, Split};
 use crate::link::Publisher;
-use crate::model::{Plan, initial_weights};
+use crate::model::Plan;
 use crate::record::Recorder;
 use crate::record::folder::FolderError;
 use crate::record::metrics::{JsonLines, LineFile};
@@ -63,16 +63,13 @@ pub fn prepare(
     let name = experiment.name.clone();
     let show = |what: &str| {
         let phase = Phase::Starting(what.to_owned());
-        let header = RunHeader { name: name.clone(), ..RunHeader::default() };
+        let folder = house.folder.display().to_string();
+        let header = RunHeader { name: name.clone(), folder, ..RunHeader::default() };
         publisher.publish(Snapshot { run: header, phase, ..Snapshot::default() });
     };
     show("reading the data");
     let data = Dataset::load(&experiment.data)?;
     fits(&experiment, &data)?;
-    let replay = match replay {
-        Some(folder) => past::changes(folder)?,
-        None => Vec::new(),
-    };
     show("looking for a GPU");
     let device = device::choose(experiment.device)?;
     show("building the networks");
@@ -89,18 +86,20 @@ pub fn prepare(
     let failed = |source| FolderError::Io { path: metrics_path.clone(), source };
     let (taken_up, metrics) = if house.resumed {
         show("reading the checkpoint");
+        let images = data.train.len();
+        let taken_up = past::take_up(&folder, &experiment, plans, images, steps, threads)?;
         // Its length may have been changed.
         let file = folder.join(folder::RUN_FILE);
         folder::write_experiment(&folder, &experiment)
             .map_err(|source| FolderError::Io { path: file, source })?;
-        let taken_up = past::take_up(&folder, &experiment, &plans, steps, threads)?;
         (taken_up, LineFile::append(&metrics_path).map_err(failed)?)
     } else {
-        let origins = plans.map(|_, p| Some(Origin::Drawn(initial_weights(p, experiment.seed))));
-        let settings = experiment.arms.map(|_, a| Settings::of(&a.train, data.train.len()));
-        let specs = experiment.arms.clone();
-        let fresh = TakenUp { specs, plans, origins, settings, past: Past::default() };
+        let fresh = past::begin(&experiment, plans, data.train.len());
         (fresh, LineFile::create(&metrics_path).map_err(failed)?)
+    };
+    let replay = match replay {
+        Some(of) => past::plan_replay(&folder, of)?,
+        None => past::replay_left(&folder, taken_up.past.done)?,
     };
     let TakenUp { specs, plans, origins, settings, past } = taken_up;
     experiment.arms = specs;

@@ -127,8 +127,9 @@ fn spawn(
                 out.send(Message::Worker(Report::State { arm: id, state: ArmState::Failed(text) }));
         }
         at_work.ends(id);
-        drop(place);
+        // Told before the others go on, so that nothing of a later step mixes with what this arm leaves unfinished.
         let _ = out.send(Message::Worker(Report::Ended { arm: id }));
+        drop(place);
     })
 }
 

@@ -5,6 +5,7 @@
 //! [`registry`] is where live runs are found.
 
 pub mod dial;
+pub mod lock;
 pub mod parts;
 pub mod registry;
 pub mod server;
@@ -99,6 +100,11 @@ impl Client {
     /// The newest snapshot, marked as seen.
     pub fn take(&mut self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow_and_update())
+    }
+
+    /// Whether the other end is gone and no more snapshots will come.
+    pub fn is_gone(&self) -> bool {
+        self.snapshots.has_changed().is_err()
     }
 
     /// Whether commands are refused.

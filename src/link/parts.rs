@@ -347,7 +347,7 @@ fn arm(parts: &Parts, index: u8, head: Head) -> Result<ArmView, PartError> {
     };
     for which in WHICH {
         let mut points = Vec::new();
-        for piece in 0.. {
+        for piece in 0..=u16::MAX {
             let Some(more): Option<Vec<(u64, f32)>> = get(parts, Key::Curve(index, which, piece))?
             else {
                 break;
@@ -359,7 +359,7 @@ fn arm(parts: &Parts, index: u8, head: Head) -> Result<ArmView, PartError> {
         }
         *curve_mut(&mut view, which) = Curve::of(points);
     }
-    for number in 0.. {
+    for number in 0..=u16::MAX {
         let Some(Row { step, norms }) = get(parts, Key::Row(index, number))? else { break };
         let norm = |v: i16| match v {
             NO_NORM => f64::NAN,

@@ -3,11 +3,11 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::socket;
+use super::{lock, socket};
 
 /// Runs of one name in different places.
 const SAME_NAME: usize = 100;
@@ -52,8 +52,11 @@ pub fn enter(place: &Path, folder: &Path) -> io::Result<Entry> {
             Ok(()) => return Ok(Entry(entry)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Its own entry of an engine that was killed, or a dead one's.
-                if socket::connect(&entry).is_err() {
-                    fs::remove_file(&entry)?;
+                let target = fs::read_link(&entry).unwrap_or_default();
+                if target == folder.join(socket::NAME) {
+                    return Ok(Entry(entry));
+                }
+                if clear_if_dead(&target, &entry) {
                     symlink(folder.join(socket::NAME), &entry)?;
                     return Ok(Entry(entry));
                 }
@@ -84,21 +87,32 @@ pub fn found(place: &Path) -> Vec<Found> {
                 let name = entry.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 found.push((made.unwrap_or(SystemTime::UNIX_EPOCH), Found { name, entry, folder }));
             }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-                ) =>
-            {
-                let _ = fs::remove_file(&target);
-                let _ = fs::remove_file(&entry);
-            }
-            // Perhaps alive, but not to be reached.
-            Err(_) => {}
+            Err(_) => drop(clear_if_dead(&target, &entry)),
         }
     }
     found.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
     found.into_iter().map(|(_, f)| f).collect()
+}
+
+/// Removes the socket `target` and its `entry` if nobody trains in the folder any more, which its lock tells: an engine that
+/// cannot be reached may be just beginning, or on another machine that shares this home. Whether they were removed.
+fn clear_if_dead(target: &Path, entry: &Path) -> bool {
+    let Some(folder) = target.parent().filter(|_| target.ends_with(socket::NAME)) else {
+        return false;
+    };
+    let is_socket = fs::symlink_metadata(target).map(|m| m.file_type().is_socket());
+    match (is_socket, lock::take_left(folder)) {
+        // Held while both go, so that no engine begins meanwhile.
+        (Ok(true), Ok(Some(_held))) => {
+            let _ = fs::remove_file(target);
+            fs::remove_file(entry).is_ok()
+        }
+        // The folder, or all that was in it, is gone.
+        (Err(e), Ok(lock)) if e.kind() == io::ErrorKind::NotFound => {
+            (lock.is_some() || !folder.join(lock::NAME).exists()) && fs::remove_file(entry).is_ok()
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -129,13 +143,26 @@ mod tests {
         }
         let _listening = [&folders[0], &folders[1]].map(|f| socket::listen(f).unwrap());
         drop(socket::listen(&folders[2]).unwrap());
+        let _training = [&folders[0], &folders[1]].map(|f| lock::take(f).unwrap().unwrap());
+        drop(lock::take(&folders[2]).unwrap());
+        // Alive, but not to be reached: it is just beginning, or trains on another machine.
+        let beginning = root.path().join("one/beginning");
+        fs::create_dir_all(&beginning).unwrap();
+        let _lock = lock::take(&beginning).unwrap().unwrap();
+        drop(socket::listen(&beginning).unwrap());
+        let _its_entry = enter(&place, &beginning).unwrap();
+        // A link to something else is nobody's socket.
+        let precious = root.path().join("precious.sock");
+        fs::write(&precious, "x").unwrap();
+        symlink(&precious, place.join("odd.sock")).unwrap();
         let entries = folders.each_ref().map(|f| enter(&place, f).unwrap());
         let names: Vec<String> = found(&place).into_iter().map(|f| f.name).collect();
         assert_eq!(names.len(), 2);
         assert!(names.contains(&"run".to_owned()) && names.contains(&"run-2".to_owned()));
         assert!(!folders[2].join(socket::NAME).exists(), "the dead socket is gone");
+        assert!(beginning.join(socket::NAME).exists(), "a living one is not");
+        assert!(precious.exists());
         drop(entries);
         assert!(found(&place).is_empty());
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
     }
 }

@@ -10,19 +10,21 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::bytes::Bytes;
-use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use super::parts::{Parts, Size, changes, take_apart};
 use super::wire::{
-    Brief, Hello, MOST_TO_ENGINE, MOST_TO_VIEWER, Packer, Wants, Welcome, WireError, frames,
-    read_request, refusal,
+    Brief, Hello, MOST_TO_ENGINE, MOST_TO_VIEWER, Packer, Version, Wants, Welcome, WireError,
+    frames, read_request, refusal,
 };
-use super::{Door, Said};
+use super::{Door, Said, SendError};
+use crate::telemetry::command::Command;
 use crate::telemetry::snapshot::{Phase, Snapshot};
 
 /// Least time between two frames to one viewer: what a dashboard draws.
@@ -36,7 +38,11 @@ const NEWS: Duration = Duration::from_millis(300);
 /// Viewers at once.
 const MOST_VIEWERS: usize = 64;
 
-type Line = Framed<UnixStream, LengthDelimitedCodec>;
+/// A conversation's two directions: what is heard is short, what is told may be long.
+struct Line {
+    heard: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
+    told: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+}
 
 /// A socket that is answered; dropped, it ends when its viewers have seen the last state, or soon after.
 pub struct Server {
@@ -135,12 +141,18 @@ async fn converse(stream: UnixStream, hall: Hall) -> Result<(), Gone> {
     if !admits(rustix::process::geteuid().as_raw(), uid) {
         return Err(Gone::Stranger(uid));
     }
-    let mut line = Framed::new(stream, frames(MOST_TO_ENGINE));
-    let first = timeout(HELLO, line.next()).await.map_err(|_| Gone::Silent)?;
-    let hello = Hello::from_frame(&first.ok_or(Gone::Silent)??)?;
-    // The answers are longer than what is heard.
-    line.codec_mut().set_max_frame_length(MOST_TO_VIEWER);
-    match hello.wants {
+    let (heard, told) = stream.into_split();
+    let mut line = Line {
+        heard: FramedRead::new(heard, frames(MOST_TO_ENGINE)),
+        told: FramedWrite::new(told, frames(MOST_TO_VIEWER)),
+    };
+    let first = timeout(HELLO, line.heard.next()).await.map_err(|_| Gone::Silent)?;
+    let first = first.ok_or(Gone::Silent)??;
+    // Versions first: what another one wants may be told in words of its own.
+    if let Some(refused) = refusal(&Version::from_frame(&first)?) {
+        return send(&mut line, Welcome::new(Some(refused), None).to_frame()).await;
+    }
+    match Hello::from_frame(&first)?.wants {
         Wants::Brief => {
             let mut client = hall.door.client(true);
             let _ = timeout(NEWS, client.changed()).await;
@@ -149,11 +161,9 @@ async fn converse(stream: UnixStream, hall: Hall) -> Result<(), Gone> {
         }
         Wants::View { size, readonly, rate } => {
             let crowded = hall.viewers.load(Ordering::Relaxed) >= MOST_VIEWERS;
-            let full = crowded.then(|| format!("{MOST_VIEWERS} viewers look already"));
-            let refused = refusal(&hello).or(full);
-            let served = refused.is_none();
+            let refused = crowded.then(|| format!("{MOST_VIEWERS} viewers look already"));
             send(&mut line, Welcome::new(refused, None).to_frame()).await?;
-            if served { show(line, &hall, size, readonly, rate).await } else { Ok(()) }
+            if !crowded { show(line, &hall, size, readonly, rate).await } else { Ok(()) }
         }
     }
 }
@@ -188,18 +198,23 @@ async fn show(
     let (mut packer, mut sent) = (Packer::default(), Parts::new());
     let mut next = Instant::now();
     let mut news = true;
+    // A command that the engine is too busy to take; until it has, nothing more is heard.
+    let mut waiting: Option<Command> = None;
     loop {
+        if let Some(command) = &waiting
+            && client.send(command.clone()) != Err(SendError::Busy)
+        {
+            waiting = None;
+        }
         tokio::select! {
-            heard = line.next() => {
+            heard = line.heard.next(), if waiting.is_none() => {
                 match read_request(&heard.ok_or(Gone::HungUp)??)? {
                     Said::Size(new) => (size, news) = (new, true),
-                    Said::Command(command) => {
-                        // Busy or over: the viewer sees that nothing happens, and by then why.
-                        let _ = client.send(command);
-                    }
+                    Said::Command(command) => waiting = Some(command),
                 }
                 continue;
             }
+            () = tokio::time::sleep(FRAME), if waiting.is_some() => continue,
             changed = client.changed(), if !news => {
                 news = true;
                 if !changed { return Ok(()); }
@@ -235,7 +250,7 @@ fn pause(bytes: usize, rate: Option<u32>) -> Duration {
 }
 
 async fn send(line: &mut Line, frame: Vec<u8>) -> Result<(), Gone> {
-    Ok(line.send(Bytes::from(frame)).await?)
+    Ok(line.told.send(Bytes::from(frame)).await?)
 }
 
 fn brief(snapshot: &Snapshot, hall: &Hall) -> Brief {

@@ -33,6 +33,25 @@ pub struct Hello {
     pub wants: Wants,
 }
 
+/// What every hello begins with, whatever its version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// For people.
+    pub landscope: String,
+    /// The protocol.
+    pub protocol: u32,
+}
+
+impl Version {
+    /// From a frame.
+    ///
+    /// # Errors
+    /// When it is no hello of any version.
+    pub fn from_frame(frame: &[u8]) -> Result<Self, WireError> {
+        serde_json::from_slice(frame).map_err(WireError::NoHello)
+    }
+}
+
 /// What a viewer wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,9 +167,9 @@ impl Welcome {
     }
 }
 
-/// Why an engine of this version does not serve a viewer with this hello; missing if it does.
-pub fn refusal(hello: &Hello) -> Option<String> {
-    let which = match hello.protocol.cmp(&PROTOCOL) {
+/// Why an engine of this version does not serve a viewer of that one; missing if it does.
+pub fn refusal(viewer: &Version) -> Option<String> {
+    let which = match viewer.protocol.cmp(&PROTOCOL) {
         std::cmp::Ordering::Equal => return None,
         std::cmp::Ordering::Less => "newer",
         std::cmp::Ordering::Greater => "older",
@@ -158,8 +177,8 @@ pub fn refusal(hello: &Hello) -> Option<String> {
     Some(format!(
         "the engine is of a {which} landscope ({}, protocol {PROTOCOL}) than the viewer ({}, protocol {}); use the landscope that started the run",
         env!("CARGO_PKG_VERSION"),
-        hello.landscope,
-        hello.protocol
+        viewer.landscope,
+        viewer.protocol
     ))
 }
 
@@ -216,12 +235,11 @@ impl Packer {
 pub struct Unpacker {
     stream: Decompress,
     parts: Parts,
-    bytes: usize,
 }
 
 impl Default for Unpacker {
     fn default() -> Self {
-        Self { stream: Decompress::new(false), parts: Parts::new(), bytes: 0 }
+        Self { stream: Decompress::new(false), parts: Parts::new() }
     }
 }
 
@@ -233,14 +251,11 @@ impl Unpacker {
     pub fn take(&mut self, frame: &[u8]) -> Result<&Parts, WireError> {
         let plain = self.unpack(frame)?;
         let changes: Vec<Change> = postcard::from_bytes(&plain)?;
-        for (key, new) in &changes {
-            let old = self.parts.get(key).map_or(0, Vec::len);
-            self.bytes = (self.bytes + new.as_ref().map_or(0, Vec::len)).saturating_sub(old);
-        }
-        if self.bytes > MOST_KEPT.0 || self.parts.len() + changes.len() > MOST_KEPT.1 {
+        apply(&mut self.parts, changes);
+        let bytes: usize = self.parts.values().map(Vec::len).sum();
+        if bytes > MOST_KEPT.0 || self.parts.len() > MOST_KEPT.1 {
             return Err(WireError::TooMuch);
         }
-        apply(&mut self.parts, changes);
         Ok(&self.parts)
     }
 
@@ -288,15 +303,14 @@ mod tests {
 
     #[test]
     fn versions_tell_each_other_apart() {
-        let mut hello = Hello::new(Wants::Brief);
-        assert_eq!(refusal(&hello), None);
-        hello.protocol = PROTOCOL + 1;
-        assert!(refusal(&hello).unwrap().contains("older landscope"));
-        hello.protocol = 0;
-        assert!(refusal(&hello).unwrap().contains("newer landscope"));
-        // A hello of a version that knows more is understood as far as it goes.
-        let text = r#"{"landscope":"9.9","protocol":7,"wants":"brief","more":[1]}"#;
-        assert_eq!(Hello::from_frame(text.as_bytes()).unwrap().protocol, 7);
+        let own = Version::from_frame(&Hello::new(Wants::Brief).to_frame()).unwrap();
+        assert_eq!(refusal(&own), None);
+        let with = |protocol| refusal(&Version { protocol, ..own.clone() }).unwrap();
+        assert!(with(PROTOCOL + 1).contains("older landscope"));
+        assert!(with(0).contains("newer landscope"));
+        // Of a hello that wants what this version does not know, the version is understood.
+        let text = r#"{"landscope":"9.9","protocol":7,"wants":{"smell":1},"more":[1]}"#;
+        assert_eq!(Version::from_frame(text.as_bytes()).unwrap().protocol, 7);
     }
 
     #[test]

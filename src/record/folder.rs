@@ -1,7 +1,7 @@
 //! The run folder: checkpoints/NAME-STAMP.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,9 +12,6 @@ use crate::config::Experiment;
 pub const RUN_FILE: &str = "run.toml";
 /// Runs of one name that may start within the same second.
 const SAME_SECOND: usize = 100;
-
-/// Name of the file that the process which trains in a folder has locked.
-const LOCK: &str = "engine.lock";
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,26 +49,6 @@ pub enum FolderError {
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; the newest are {}", names.join(", ")) }
-}
-
-/// Held by the process that trains in a folder; the system frees it when the process ends, however it does.
-#[derive(Debug)]
-pub struct FolderLock(#[allow(dead_code, reason = "its lock is what it is held for")] File);
-
-/// Makes sure that no other process trains in `folder`.
-///
-/// # Errors
-/// When one does, or the file system refuses.
-pub fn lock(folder: &Path) -> Result<FolderLock, FolderError> {
-    let path = folder.join(LOCK);
-    let io = |source| FolderError::Io { path: path.clone(), source };
-    let options = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = options.map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(FolderLock(file)),
-        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
 }
 
 /// The folder of the run `name`: a path, or the name of a folder below `out`.
@@ -144,7 +121,9 @@ pub fn write_experiment(folder: &Path, experiment: &Experiment) -> io::Result<()
     }
     let text = toml::to_string(&typed).map_err(io::Error::other)?;
     let new = folder.join(".run.toml.new");
-    fs::write(&new, text)?;
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
     fs::rename(new, folder.join(RUN_FILE))
 }
 
@@ -196,10 +175,6 @@ mod tests {
             said.contains("run no-such-run") && said.contains("the newest are demo-"),
             "{said}"
         );
-        let held = lock(&a).unwrap();
-        assert!(matches!(lock(&a), Err(FolderError::InUse(_))));
-        drop(held);
-        lock(&a).unwrap();
         let file = out.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(

@@ -24,6 +24,8 @@ pub struct JsonLines<W: Sink> {
     waiting: Vec<u8>,
     /// Lines that had to be given up.
     lost: u64,
+    /// The last write failed: the next is at the next flush, not at the next event.
+    failing: bool,
 }
 
 /// Where lines go.
@@ -31,6 +33,14 @@ pub trait Sink: Write + Send {
     /// Takes back what a write that did not end has left behind the last [`Sink::keep`]; false if it cannot.
     fn take_back(&mut self) -> bool {
         false
+    }
+
+    /// Brings what was written to where a power cut leaves it.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Told once `count` more bytes are safely there.
@@ -79,6 +89,10 @@ impl Write for LineFile {
 }
 
 impl Sink for LineFile {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     fn take_back(&mut self) -> bool {
         self.file.set_len(self.whole).is_ok() && self.file.seek(SeekFrom::Start(self.whole)).is_ok()
     }
@@ -91,48 +105,58 @@ impl Sink for LineFile {
 impl<W: Sink> JsonLines<W> {
     /// Lines to `to`.
     pub fn new(to: W) -> Self {
-        Self { to, waiting: Vec::new(), lost: 0 }
+        Self { to, waiting: Vec::new(), lost: 0, failing: false }
     }
 
+    /// Writes what waits, whole lines at a time.
     fn write_waiting(&mut self) -> io::Result<()> {
+        let mut result = Ok(());
+        while !self.waiting.is_empty() && result.is_ok() {
+            let most = self.waiting.len().min(WRITE_AT);
+            let line = self.waiting[..most].iter().rposition(|b| *b == b'\n');
+            // A line longer than a write goes as it is.
+            let end = line.map_or(self.waiting.len(), |at| at + 1);
+            result = self.write_lines(end);
+        }
+        let result = result.and_then(|()| self.to.flush());
+        self.failing = result.is_err();
+        match result {
+            Err(error) if self.lost > 0 => {
+                Err(io::Error::new(error.kind(), format!("{error}; {} events lost", self.lost)))
+            }
+            result => result,
+        }
+    }
+
+    fn write_lines(&mut self, end: usize) -> io::Result<()> {
         let mut done = 0;
         let result = loop {
-            if done == self.waiting.len() {
-                break self.to.flush();
+            if done == end {
+                break Ok(());
             }
-            match self.to.write(&self.waiting[done..]) {
+            match self.to.write(&self.waiting[done..end]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => done += count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => break Err(e),
             }
         };
-        match result {
-            Ok(()) => {
-                self.to.keep(done);
-                self.waiting.clear();
-                Ok(())
-            }
-            Err(error) => {
-                if !self.to.take_back() {
-                    self.to.keep(done);
-                    self.waiting.drain(..done);
-                }
-                self.give_up_oldest();
-                match self.lost {
-                    0 => Err(error),
-                    lost => {
-                        Err(io::Error::new(error.kind(), format!("{error}; {lost} events lost")))
-                    }
-                }
-            }
+        if result.is_ok() || !self.to.take_back() {
+            self.to.keep(done);
+            self.waiting.drain(..done);
         }
+        if result.is_err() {
+            self.give_up_oldest();
+        }
+        result
     }
 
     /// Keeps what waits within its bound.
     fn give_up_oldest(&mut self) {
         let over = self.waiting.len().saturating_sub(MOST_WAITING);
         if over > 0 {
+            // Some room at once: moving what is left costs as much as all of it.
+            let over = over + MOST_WAITING / 8;
             let end = self.waiting[over..].iter().position(|b| *b == b'\n').map_or(0, |i| i + 1);
             let gone = self.waiting.drain(..over + end);
             self.lost += gone.filter(|b| *b == b'\n').count() as u64;
@@ -144,11 +168,22 @@ impl<W: Sink> Recorder for JsonLines<W> {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         serde_json::to_writer(&mut self.waiting, event)?;
         self.waiting.push(b'\n');
-        if self.waiting.len() >= WRITE_AT { self.write_waiting() } else { Ok(()) }
+        if self.waiting.len() >= WRITE_AT && !self.failing {
+            return self.write_waiting();
+        }
+        if self.failing {
+            self.give_up_oldest();
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.write_waiting()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.write_waiting()?;
+        self.to.sync()
     }
 }
 

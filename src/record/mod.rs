@@ -20,4 +20,12 @@ pub trait Recorder: Send {
     /// # Errors
     /// As [`Recorder::record`].
     fn flush(&mut self) -> std::io::Result<()>;
+
+    /// Brings what was taken so far to where a power cut leaves it; called before a checkpoint is written.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.flush()
+    }
 }

@@ -10,51 +10,51 @@ use crate::telemetry::event::Event;
 pub const SUPERSEDED: &str = "metrics.superseded.jsonl";
 const NEW: &str = ".metrics.jsonl.new";
 
-/// Reads the events of a file, in order; lines that are none (of a write that did not end) are left out.
+/// Shows the events of a file, in order; lines that are none (of a write that did not end) are left out.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn events(path: &Path) -> io::Result<Vec<Event>> {
-    let lines = BufReader::new(File::open(path)?).split(b'\n');
-    lines.filter_map(|line| line.map(|l| serde_json::from_slice(&l).ok()).transpose()).collect()
+pub fn for_each(path: &Path, mut shown: impl FnMut(Event)) -> io::Result<()> {
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
+        if let Ok(event) = serde_json::from_slice(&line?) {
+            shown(event);
+        }
+    }
+    Ok(())
 }
 
-/// Leaves in `path` what belongs to the run up to `step` with its first `controls` changes by hand, and returns it.
+/// Leaves in `path` what belongs to the run up to `step` with its first `controls` changes by hand.
 ///
 /// # Errors
 /// When the file system refuses; the file is then as it was.
-pub fn rewind(path: &Path, step: u64, controls: usize) -> io::Result<Vec<Event>> {
+pub fn rewind(path: &Path, step: u64, controls: usize) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let new = folder.join(NEW);
-    let mut kept = Vec::new();
+    let (new, aside) = (folder.join(NEW), folder.join(SUPERSEDED));
     let mut to_keep = BufWriter::new(File::create(&new)?);
-    let mut aside: Vec<u8> = Vec::new();
+    let mut to_set_aside = None;
     let mut left = Left { step, controls };
     for line in BufReader::new(File::open(path)?).split(b'\n') {
-        let line = line?;
-        match serde_json::from_slice::<Event>(&line) {
-            Ok(event) if left.belongs(&event) => {
-                to_keep.write_all(&line)?;
-                to_keep.write_all(b"\n")?;
-                kept.push(event);
-            }
-            _ => {
-                aside.extend_from_slice(&line);
-                aside.push(b'\n');
-            }
+        let mut line = line?;
+        let event = serde_json::from_slice::<Event>(&line);
+        line.push(b'\n');
+        if event.is_ok_and(|event| left.belongs(&event)) {
+            to_keep.write_all(&line)?;
+        } else {
+            let superseded = match &mut to_set_aside {
+                Some(file) => file,
+                none => none.insert(BufWriter::new(
+                    File::options().append(true).create(true).open(&aside)?,
+                )),
+            };
+            superseded.write_all(&line)?;
         }
     }
-    if aside.is_empty() {
-        drop(to_keep);
-        fs::remove_file(&new)?;
-        return Ok(kept);
+    // First what is set aside, then what is left: a crash in between loses nothing.
+    if let Some(superseded) = to_set_aside {
+        superseded.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     }
-    let mut superseded = File::options().append(true).create(true).open(folder.join(SUPERSEDED))?;
-    superseded.write_all(&aside)?;
-    superseded.sync_all()?;
     to_keep.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(&new, path)?;
-    Ok(kept)
+    fs::rename(&new, path)
 }
 
 /// What of the run is still to come.
@@ -115,10 +115,11 @@ mod tests {
             all.iter().map(|e| serde_json::to_string(e).unwrap() + "\n").collect();
         text += "{\"event\":\"step\",\"st";
         fs::write(&path, &text).unwrap();
-        assert_eq!(events(&path).unwrap().len(), 5, "the torn line is no event");
+        let mut whole = 0;
+        for_each(&path, |_| whole += 1).unwrap();
+        assert_eq!(whole, 5, "the torn line is no event");
         // At step 10, one change by hand was known already.
-        let kept = rewind(&path, 10, 1).unwrap();
-        assert_eq!(kept.len(), 2);
+        rewind(&path, 10, 1).unwrap();
         let left = fs::read_to_string(&path).unwrap();
         assert!(left.lines().eq(text.lines().take(2)), "{left}");
         let aside = fs::read_to_string(dir.path().join(SUPERSEDED)).unwrap();

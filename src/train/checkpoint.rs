@@ -117,7 +117,8 @@ pub fn folder_name(step: u64) -> String {
 }
 
 /// Writes the checkpoint of `moment` into the run folder `root`, points `latest` to it, then removes all but the newest
-/// `keep` (0: none). Returns its folder. One that is already there is left as it is.
+/// `keep` (0: none). Returns its folder. One of the same step and the same changes by hand is left as it is; any other is
+/// replaced.
 ///
 /// # Errors
 /// When the file system refuses; what was there before stays whole.
@@ -129,7 +130,8 @@ pub fn write(
 ) -> Result<PathBuf, CheckpointError> {
     let name = folder_name(moment.step);
     let place = root.join(&name);
-    if place.is_dir() {
+    if holds(&place, moment) {
+        point_latest(root, &name)?;
         return Ok(place);
     }
     let aside = root.join(format!(".{name}.partial"));
@@ -140,13 +142,38 @@ pub fn write(
         let _ = fs::remove_dir_all(&aside);
         return Err(error);
     }
+    // What is there is of other changes, or broken: it goes once the new one is whole.
+    let old = root.join(format!(".{name}.old"));
+    let _ = fs::remove_dir_all(&old);
+    let replaced = fs::rename(&place, &old).is_ok();
     fs::rename(&aside, &place).map_err(at(&place))?;
     sync_folder(root)?;
     point_latest(root, &name)?;
+    if replaced {
+        let _ = fs::remove_dir_all(&old);
+    }
     if keep > 0 {
         prune(root, keep);
     }
     Ok(place)
+}
+
+/// Whether the checkpoint in `place` is of this moment.
+fn holds(place: &Path, moment: &Moment) -> bool {
+    let text = fs::read(place.join("state.json")).unwrap_or_default();
+    serde_json::from_slice::<StateFile>(&text)
+        .is_ok_and(|state| (state.step, state.controls) == (moment.step, moment.controls.clone()))
+}
+
+/// Removes what writes that did not end have left.
+pub fn clear_partial(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(".step-") && (name.ends_with(".partial") || name.ends_with(".old")) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn write_files(folder: &Path, moment: &Moment, parts: &[Part<'_>]) -> Result<(), CheckpointError> {
@@ -289,6 +316,35 @@ mod tests {
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["latest", "step-00000200", "step-00000300"]);
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_same_step_with_other_changes_replaces_the_first() {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
+        let (name, mut copy) = (ArmName::new("skip"), copy(&plan));
+        write(dir.path(), &at_step(5), &[Part { name: &name, plan: &plan, copy: &copy }], 0)
+            .unwrap();
+        let change = ControlChange {
+            arm: None,
+            step: 6,
+            t: 0.0,
+            key: "lr".to_owned(),
+            from: 0.1,
+            to: 0.05,
+            name: None,
+        };
+        let moment = Moment { controls: vec![change], ..at_step(5) };
+        if let Some(training) = &mut copy.training {
+            training.settings.lr = 0.05;
+        }
+        for _ in 0..2 {
+            let parts = [Part { name: &name, plan: &plan, copy: &copy }];
+            let place = write(dir.path(), &moment, &parts, 0).unwrap();
+            let text = fs::read(place.join("state.json")).unwrap();
+            let state: StateFile = serde_json::from_slice(&text).unwrap();
+            assert_eq!((state.arms[0].lr, state.controls.len()), (0.05, 1));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the checkpoint and `latest`");
     }
 
     #[test]

@@ -170,7 +170,9 @@ impl App {
 
     fn act(&mut self, action: Action) -> Option<Left> {
         match action {
-            Action::Ask(command, answer) => self.ask(command, answer),
+            Action::Ask(command, answer) => {
+                self.ask(command, answer);
+            }
             Action::Prompt(begun) => {
                 self.view.prompt = Some(Prompt { text: begun.to_owned(), answer: String::new() });
             }
@@ -208,7 +210,10 @@ impl App {
                 (prompt.text, prompt.answer) = (text, shown.join("  "));
             }
             KeyCode::Enter => match prompt::read(&prompt.text, &arms) {
-                Ok(Order::Ask(command, answer)) => return self.ask(command, &answer),
+                Ok(Order::Ask(command, answer)) => {
+                    self.ask(command, &answer);
+                    return;
+                }
                 Ok(Order::Quit) => return self.view.overlay = Overlay::Quit,
                 Ok(Order::Help) => return self.view.overlay = Overlay::Help,
                 Err(text) => prompt.answer = text,
@@ -219,15 +224,18 @@ impl App {
         self.view.prompt = Some(prompt);
     }
 
-    fn ask(&mut self, command: Command, answer: &str) {
+    /// Hands a command on and answers on the screen; whether the engine has it.
+    fn ask(&mut self, command: Command, answer: &str) -> bool {
         let phase = &self.client.snapshot().phase;
         let over = phase.is_over() || *phase == Phase::Finishing;
-        let told = match self.client.send(command) {
+        let sent = self.client.send(command);
+        let told = match sent {
             _ if over => "the run is over: nothing to change".to_owned(),
             Ok(()) => answer.to_owned(),
             Err(e) => e.to_string(),
         };
         (self.view.notice, self.notice_until) = (Some(told), Some(Instant::now() + NOTICE));
+        sent.is_ok()
     }
 
     /// Takes the answer to the question before quitting.
@@ -240,8 +248,7 @@ impl App {
         match key.code {
             KeyCode::Char('d' | 'D') => Some(Left::Detached),
             KeyCode::Char('s' | 'S') => {
-                self.ask(Command::Stop, "asked to stop");
-                self.view.stopping = !self.view.readonly;
+                self.view.stopping = self.ask(Command::Stop, "asked to stop");
                 None
             }
             _ => leave.then_some(Left::Detached),
