@@ -108,6 +108,14 @@ fn a_dead_engine_is_told_cleared_and_taken_up_again() {
     let said = runs.ask(&["stop", &folder]);
     assert_eq!(said.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&said.stderr).contains("is not alive"));
+    // What it was is still there to be seen.
+    let mut over = runs.attach(160, 48, &[&folder]);
+    over.wait_for("the run was cut off; landscope --resume goes on");
+    over.wait_for("step 1 to ");
+    over.press("w");
+    over.wait_for("the run is over: nothing to change");
+    over.press("qq");
+    assert_eq!(over.end().0, 0);
     let mut s = runs.run_again(&["--resume", &folder]);
     s.wait_for("taken up at step-");
     s.wait_for("training");

@@ -1,6 +1,6 @@
 //! Well-formed and broken input through every reader: no panic, no hang, no more memory than stated.
 //!
-//! `LANDSCOPE_CASES=40000 cargo test --test broken -- --nocapture` puts 200,000 of them through the five readers.
+//! `LANDSCOPE_CASES=40000 cargo test --test broken -- --nocapture` puts 240,000 of them through the six readers.
 
 mod common;
 
@@ -15,6 +15,7 @@ use landscope::arm::ArmName;
 use landscope::config::{DataKind, DataSpec, Override, load};
 use landscope::data::Dataset;
 use landscope::engine::{Engine, Options, Place};
+use landscope::landscape::surface::Surface;
 use landscope::link::Said;
 use landscope::link::parts::{Parts, Size, changes, put_together, take_apart};
 use landscope::link::wire::{Hello, Packer, Unpacker, Wants, Welcome, read_request, request};
@@ -205,6 +206,20 @@ fn checkpoints() {
             | load_vectors(&["momentum_buffer"], plan.scalars(), bytes).is_ok()
             | serde_json::from_slice::<StateFile>(bytes).is_ok()
     });
+}
+
+#[test]
+fn surfaces() {
+    let out = tempfile::tempdir().unwrap();
+    let sets = ["steps=2", "model.depth=8", "model.width=2", "map.grid=5", "map.images=8"];
+    let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(out.path().to_owned()));
+    let (engine, _client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    let folder = engine.join().unwrap().folder.join("surfaces");
+    let whole: Vec<Vec<u8>> =
+        fs::read_dir(folder).unwrap().map(|e| fs::read(e.unwrap().path()).unwrap()).collect();
+    put_through("HDF5 surfaces", &whole, |bytes| Surface::from_hdf5(bytes.to_vec()).is_ok());
 }
 
 fn data(kind: DataKind, dir: &Path) -> bool {

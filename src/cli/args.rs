@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::DEFAULT_CONFIG;
 
+/// Where run folders are made, unless `--out` says otherwise.
+pub const DEFAULT_OUT: &str = "checkpoints";
+
 /// An oscilloscope for training neural networks: a network with skip connections and its twin without them, on the same
 /// batches, side by side.
 #[derive(Debug, Parser)]
@@ -26,7 +29,7 @@ pub enum Sub {
     Run(RunArgs),
     /// Live runs
     Ls(LsArgs),
-    /// Show a live run; the newest one if none is named
+    /// Show a live run, the newest if none is named; or the last state of one that is over
     Attach(AttachArgs),
     /// Stop a live run after a checkpoint
     Stop(StopArgs),
@@ -74,7 +77,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub device: Option<String>,
     /// Where run folders are made
-    #[arg(long, value_name = "DIR", default_value = "checkpoints")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
     /// Go on with a run from its newest whole checkpoint: a run folder, or its name
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "replay"])]

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use color_eyre::eyre::{Result, bail};
 
-use super::args::{AttachArgs, LsArgs, OutputFormat, StopArgs};
+use super::args::{AttachArgs, DEFAULT_OUT, LsArgs, OutputFormat, StopArgs};
 use super::say::{complain, say};
 use super::watch::{Look, watch};
 use super::{BAD_INPUT, FAILED};
-use crate::link::dial::{self, DialError};
-use crate::link::parts::Size;
+use crate::engine;
+use crate::link::dial::{self, DialError, Fate};
 use crate::link::registry::{self, Found};
 use crate::link::socket;
 use crate::link::wire::{Brief, Wants};
+use crate::link::{self, parts::Size};
+use crate::record::folder;
 use crate::telemetry::command::Command;
 use crate::telemetry::event::RunStatus;
 use crate::telemetry::snapshot::Phase;
@@ -88,16 +90,18 @@ fn age(seconds: f64) -> String {
     }
 }
 
-/// Shows a live run.
+/// Shows a live run, or the last state of one that is over.
 pub fn attach(args: &AttachArgs) -> Result<ExitCode> {
+    let look = |tunnelled| Look { ascii: args.ascii, readonly: args.readonly, tunnelled };
     let (path, tunnelled) = match &args.socket {
         Some(path) => (path.clone(), true),
         None => match find(args.run.as_deref()) {
-            Ok(path) => (path, false),
+            Ok(Meant::Alive(path)) => (path, false),
+            Ok(Meant::Over(folder)) => return look_back(&folder, look(false)),
             Err(text) => return Ok(refuse(&text)),
         },
     };
-    let look = Look { ascii: args.ascii, readonly: args.readonly, tunnelled };
+    let look = look(tunnelled);
     match dial::attach(&path, look.wants()) {
         Ok((client, fate)) => watch(client, &fate, look, || None),
         Err(error @ (DialError::Nobody { .. } | DialError::Refused(_))) => {
@@ -107,10 +111,24 @@ pub fn attach(args: &AttachArgs) -> Result<ExitCode> {
     }
 }
 
+/// Shows what the folder of a run that is over tells.
+fn look_back(folder: &Path, look: Look) -> Result<ExitCode> {
+    let last = engine::look_back(folder)?;
+    // Both ends are held here: nothing will change any more.
+    let (_publisher, _commands, door) = link::pair(last);
+    watch(door.client(true), &Fate::default(), look, || None)
+}
+
 /// Stops a live run and waits for its end.
 pub fn stop(args: &StopArgs) -> Result<ExitCode> {
     let path = match find(Some(&args.run)) {
-        Ok(path) => path,
+        Ok(Meant::Alive(path)) => path,
+        Ok(Meant::Over(folder)) => {
+            let folder = folder.display();
+            let text =
+                format!("run {folder} is not alive; landscope --resume {folder} goes on with it");
+            return Ok(refuse(&text));
+        }
         Err(text) => return Ok(refuse(&text)),
     };
     let size = Size { columns: 20, rows: 5 };
@@ -143,30 +161,35 @@ fn refuse(text: &str) -> ExitCode {
     ExitCode::from(BAD_INPUT)
 }
 
-/// The socket of the run that is meant: by its name, the only beginning of one, its folder, or as the newest.
-fn find(run: Option<&str>) -> Result<PathBuf, String> {
+/// A run that is meant.
+enum Meant {
+    /// By its socket.
+    Alive(PathBuf),
+    /// By its folder.
+    Over(PathBuf),
+}
+
+/// The run that is meant: by its name, the only beginning of one, its folder, or as the newest that is alive.
+fn find(run: Option<&str>) -> Result<Meant, String> {
     let live = live();
     let names = || live.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
     let Some(run) = run else {
-        let newest = live.first().map(|f| f.entry.clone());
+        let newest = live.first().map(|f| Meant::Alive(f.entry.clone()));
         return newest.ok_or_else(|| "no live run; landscope run starts one".to_owned());
     };
     if let Some(found) = live.iter().find(|f| f.name == run) {
-        return Ok(found.entry.clone());
+        return Ok(Meant::Alive(found.entry.clone()));
     }
-    let path = Path::new(run);
-    if path.is_dir() {
-        let socket = path.join(socket::NAME);
-        return match socket::connect(&socket) {
-            Ok(_) => Ok(socket),
-            Err(_) => {
-                Err(format!("run {run} is not alive; landscope --resume {run} goes on with it"))
-            }
-        };
+    if let Ok(folder) = folder::find(run, Path::new(DEFAULT_OUT)) {
+        let socket = folder.join(socket::NAME);
+        let alive = socket::connect(&socket).is_ok();
+        return Ok(if alive { Meant::Alive(socket) } else { Meant::Over(folder) });
     }
     match &live.iter().filter(|f| f.name.starts_with(run)).collect::<Vec<_>>()[..] {
-        [one] => Ok(one.entry.clone()),
-        [] if live.is_empty() => Err(format!("run {run}: there is no live run")),
+        [one] => Ok(Meant::Alive(one.entry.clone())),
+        [] if live.is_empty() => {
+            Err(format!("run {run}: there is no live run, nor a folder of one"))
+        }
         [] => Err(format!("run {run}: no live run has that name; there are {}", names())),
         _ => Err(format!("run {run}: more than one live run begins so: {}", names())),
     }

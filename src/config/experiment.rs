@@ -182,6 +182,8 @@ pub struct CheckpointSpec {
     pub minutes: f64,
     /// Newest checkpoints kept; 0 for all.
     pub keep: usize,
+    /// Checkpoints of steps that this divides are kept for good; 0 for none.
+    pub keep_every: u64,
 }
 
 /// What is recorded how often.
@@ -262,6 +264,7 @@ impl Experiment {
                 every: Some(self.checkpoint.every),
                 minutes: Some(self.checkpoint.minutes),
                 keep: Some(self.checkpoint.keep),
+                keep_every: Some(self.checkpoint.keep_every),
             },
             record: TypedRecord {
                 every: Some(self.record.every),

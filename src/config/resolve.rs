@@ -242,7 +242,12 @@ fn checkpoint(typed: &TypedCheckpoint) -> Resolved<CheckpointSpec> {
         |m| (0.0..1e6).contains(m),
         "minutes from 0 up; 0 for none by time",
     )?;
-    Ok(CheckpointSpec { every: typed.every.unwrap_or(0), minutes, keep: typed.keep.unwrap_or(3) })
+    Ok(CheckpointSpec {
+        every: typed.every.unwrap_or(0),
+        minutes,
+        keep: typed.keep.unwrap_or(3),
+        keep_every: typed.keep_every.unwrap_or(0),
+    })
 }
 
 fn record(typed: &TypedRecord) -> Resolved<RecordSpec> {

@@ -109,6 +109,8 @@ pub struct TypedCheckpoint {
     pub minutes: Option<f64>,
     /// Newest checkpoints kept; 0 for all.
     pub keep: Option<usize>,
+    /// Checkpoints of steps that this divides are kept for good; 0 for none.
+    pub keep_every: Option<u64>,
 }
 
 /// `[record]`

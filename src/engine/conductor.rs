@@ -285,7 +285,7 @@ mod tests {
             saved: 0,
             steps,
             map_every,
-            checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0 },
+            checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0, keep_every: 0 },
             last_checkpoint: Instant::now(),
             stopped: Arc::default(),
             out,

@@ -20,13 +20,14 @@ use super::views::Views;
 use super::workers::{AtWork, Crew, Recruit};
 use super::{Ending, EngineError};
 use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
+use crate::config::CheckpointSpec;
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
 use crate::record::{Recorder, rewind};
 use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunStarted, RunStatus};
 use crate::telemetry::snapshot::{ArmState, Phase};
 use crate::telemetry::system::SystemProbe;
-use crate::train::checkpoint::Moment;
+use crate::train::checkpoint::{Keep, Moment};
 use crate::train::lockstep::{Lockstep, Place};
 use crate::train::worker::{ArmCopy, Directive, Origin, Purpose, Report};
 
@@ -175,7 +176,9 @@ impl Hub {
             out: out.clone(),
             start,
         };
-        let saver = Saver { root: run.folder, keep: experiment.checkpoint.keep, start };
+        let CheckpointSpec { keep, keep_every, .. } = experiment.checkpoint;
+        let saver =
+            Saver { root: run.folder, keep: Keep { newest: keep, every: keep_every }, start };
         let mut threads = Vec::new();
         let (jobs, to) = (Arc::clone(&desks.eval), out.clone());
         threads.push(spawn("eval", move || evaluator::run(&jobs, &test, &to, start))?);
@@ -260,7 +263,8 @@ impl Hub {
         self.views.forget_pace();
         for id in self.plans.ids().filter(|id| !self.live[*id]).collect::<Vec<_>>() {
             let ended = past::how_it_ended(self.names[id].as_str(), &past.alerts);
-            self.views.set_state(id, ended);
+            let lost = || ArmState::Failed("it is not in the checkpoint".to_owned());
+            self.views.set_state(id, ended.unwrap_or_else(lost));
         }
         if past.metrics.is_none() {
             let t = self.start.elapsed().as_secs_f64();

@@ -7,6 +7,7 @@ mod evaluator;
 mod gather;
 mod house;
 mod hub;
+mod look_back;
 mod mailbox;
 mod maps;
 mod message;
@@ -21,6 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 pub use house::lock;
+pub use look_back::look_back;
 
 use crate::config::Experiment;
 use crate::data::DataError;

@@ -200,15 +200,15 @@ fn changes(folder: &Path) -> Result<Vec<ControlChange>, EngineError> {
     Ok(changes)
 }
 
-/// How an arm that is not in a checkpoint had ended, by the alerts before it.
-pub fn how_it_ended(name: &str, alerts: &[Alert]) -> ArmState {
+/// How an arm ended before the run did, by the alerts; none if it did not.
+pub fn how_it_ended(name: &str, alerts: &[Alert]) -> Option<ArmState> {
     let own = alerts.iter().rev().filter(|a| a.arm.as_ref().is_some_and(|n| n.as_str() == name));
     let mut ends = own.filter_map(|a| match a.kind.as_str() {
         "diverged" => Some(ArmState::Diverged { step: a.step }),
         "worker-failed" => Some(ArmState::Failed(a.text.clone())),
         _ => None,
     });
-    ends.next().unwrap_or_else(|| ArmState::Failed("it is not in the checkpoint".to_owned()))
+    ends.next()
 }
 
 /// Whether the pass that ends with this arm's checkpoint has not been evaluated.

@@ -186,7 +186,7 @@ fn steps(experiment: &Experiment, images: usize) -> u64 {
 }
 
 /// The arms' networks, each told once.
-fn describe_models(arms: &PerArm<ArmSpec>) -> String {
+pub fn describe_models(arms: &PerArm<ArmSpec>) -> String {
     let one =
         |a: &ArmSpec| format!("ResNet-{} width {}", a.model.depth, a.model.width * a.model.widen);
     let mut told: Vec<String> = Vec::new();

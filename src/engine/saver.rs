@@ -11,7 +11,7 @@ use super::workers::guarded;
 use crate::arm::ArmName;
 use crate::model::Plan;
 use crate::telemetry::event::{CheckpointWritten, Event};
-use crate::train::checkpoint::{self, Moment, Part};
+use crate::train::checkpoint::{self, Keep, Moment, Part};
 use crate::train::device::use_threads;
 use crate::train::worker::ArmCopy;
 
@@ -27,8 +27,8 @@ pub struct SaveJob {
 pub struct Saver {
     /// The run folder.
     pub root: PathBuf,
-    /// Newest checkpoints kept; 0: all.
-    pub keep: usize,
+    /// Which are kept.
+    pub keep: Keep,
     /// The run's start.
     pub start: Instant,
 }

@@ -11,7 +11,10 @@ use crate::geometry::levels::quantiles;
 use crate::model::Plan;
 use crate::telemetry::event::SurfaceStats;
 
-/// Why a surface could not be written.
+/// Points on a side beyond which a file is not one of ours.
+const MOST_ON_A_SIDE: u64 = 4096;
+
+/// Why a surface could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SurfaceError {
     /// The file system or the format refused.
@@ -93,6 +96,61 @@ impl Surface {
         let points = self.loss.iter().filter(|v| v.is_finite()).count();
         let center = self.loss.get(self.loss.len() / 2).copied().unwrap_or(f64::NAN);
         SurfaceStats { center, min: at(0), median: at(1), max: at(2), points }
+    }
+
+    /// Reads a surface back, without its directions.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not one: cut short, of another shape, with axes that do not rise.
+    pub fn read_hdf5(path: &Path) -> Result<Self, SurfaceError> {
+        let failed = |text: String| SurfaceError::File { path: path.to_owned(), text };
+        let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+        Self::from_hdf5(bytes).map_err(failed)
+    }
+
+    /// As [`Surface::read_hdf5`], from a file's bytes; one line that says what is wrong with them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_hdf5(bytes: Vec<u8>) -> Result<Self, String> {
+        // The library is not ours: whatever it makes of a broken file, the program goes on.
+        let read = std::panic::catch_unwind(move || {
+            let file = hdf5_pure::File::from_bytes(bytes).map_err(|e| e.to_string())?;
+            let (ends, has) = (file.superblock().eof_address, file.file_size());
+            if has < ends {
+                return Err(format!("cut short: {has} bytes of {ends}"));
+            }
+            let values = |name: &str, most: u64| -> Result<(Vec<u64>, Vec<f64>), String> {
+                let wrong = |e: hdf5_pure::Error| format!("{name}: {e}");
+                let dataset = file.dataset(name).map_err(wrong)?;
+                let shape = dataset.shape().map_err(wrong)?;
+                let points = shape.iter().try_fold(1u64, |n, side| n.checked_mul(*side));
+                if !points.is_some_and(|n| (1..=most).contains(&n)) {
+                    return Err(format!("{name}: shape {shape:?}; expected 1 to {most} points"));
+                }
+                Ok((shape, dataset.read_f64().map_err(wrong)?))
+            };
+            let axis = |name: &str| {
+                let (_, points) = values(name, MOST_ON_A_SIDE)?;
+                let rises = points.windows(2).all(|w| w[0] < w[1]);
+                match points.iter().all(|v| v.is_finite()) && rises {
+                    true => Ok(points),
+                    false => Err(format!("{name}: expected rising numbers")),
+                }
+            };
+            let (xs, ys) = (axis("xcoordinates")?, axis("ycoordinates")?);
+            let grid = |name: &str| {
+                let (shape, points) = values(name, MOST_ON_A_SIDE * MOST_ON_A_SIDE)?;
+                let wanted = [ys.len() as u64, xs.len() as u64];
+                match shape == wanted && points.len() == xs.len() * ys.len() {
+                    true => Ok(points),
+                    false => Err(format!("{name}: shape {shape:?}; expected {wanted:?}")),
+                }
+            };
+            let (loss, acc) = (grid("train_loss")?, grid("train_acc")?);
+            Ok(Self { xs, ys, loss, acc })
+        });
+        read.unwrap_or_else(|_| Err("not a whole HDF5 file".to_owned()))
     }
 
     /// Writes the surface with its directions.
@@ -196,6 +254,11 @@ mod tests {
             directions: &directions,
         };
         surface().write_hdf5(&path, &origin).unwrap();
+        let back = Surface::read_hdf5(&path).unwrap();
+        assert_eq!((&back.xs, &back.ys, &back.acc), (&surface().xs, &surface().ys, &surface().acc));
+        assert!(back.loss[7].is_nan() && back.loss[..7] == surface().loss[..7]);
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(Surface::from_hdf5(bytes[..bytes.len() / 2].to_vec()).is_err());
         let file = hdf5_pure::File::open(&path).unwrap();
         let loss = file.dataset("train_loss").unwrap();
         assert_eq!(loss.shape().unwrap(), [3, 3]);

@@ -116,8 +116,17 @@ pub fn folder_name(step: u64) -> String {
     format!("step-{step:08}")
 }
 
-/// Writes the checkpoint of `moment` into the run folder `root`, points `latest` to it, then removes all but the newest
-/// `keep` (0: none). Returns its folder. One of the same step and the same changes by hand is left as it is; any other is
+/// Which checkpoints stay when a new one is safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest; 0: all.
+    pub newest: usize,
+    /// Those of steps that this divides; 0: none.
+    pub every: u64,
+}
+
+/// Writes the checkpoint of `moment` into the run folder `root`, points `latest` to it, then removes those that `keep` does
+/// not name. Returns its folder. One of the same step and the same changes by hand is left as it is; any other is
 /// replaced.
 ///
 /// # Errors
@@ -126,7 +135,7 @@ pub fn write(
     root: &Path,
     moment: &Moment,
     parts: &[Part<'_>],
-    keep: usize,
+    keep: Keep,
 ) -> Result<PathBuf, CheckpointError> {
     let name = folder_name(moment.step);
     let place = root.join(&name);
@@ -152,9 +161,7 @@ pub fn write(
     if replaced {
         let _ = fs::remove_dir_all(&old);
     }
-    if keep > 0 {
-        prune(root, keep);
-    }
+    prune(root, keep);
     Ok(place)
 }
 
@@ -248,11 +255,12 @@ pub fn steps_in(root: &Path) -> Vec<u64> {
     steps
 }
 
-/// Removes whole checkpoints but the newest `keep`; one that cannot be removed stays.
-fn prune(root: &Path, keep: usize) {
+/// Removes the checkpoints that `keep` does not name; one that cannot be removed stays.
+fn prune(root: &Path, keep: Keep) {
     let steps = steps_in(root);
-    let old = steps.len().saturating_sub(keep);
-    for step in &steps[..old] {
+    let old = if keep.newest == 0 { 0 } else { steps.len().saturating_sub(keep.newest) };
+    let stays = |step: u64| keep.every > 0 && step.is_multiple_of(keep.every);
+    for step in steps[..old].iter().filter(|step| !stays(**step)) {
         let _ = fs::remove_dir_all(root.join(folder_name(*step)));
     }
 }
@@ -302,8 +310,9 @@ mod tests {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
         let (name, copy) = (ArmName::new("skip"), copy(&plan));
         let parts = [Part { name: &name, plan: &plan, copy: &copy }];
-        for step in [100, 200, 300] {
-            write(dir.path(), &Moment { seed: 7, ..at_step(step) }, &parts, 2).unwrap();
+        for step in [50, 100, 150, 200, 300] {
+            let keep = Keep { newest: 2, every: 100 };
+            write(dir.path(), &Moment { seed: 7, ..at_step(step) }, &parts, keep).unwrap();
         }
         let latest = dir.path().join("latest");
         assert_eq!(fs::read_link(&latest).unwrap(), Path::new("step-00000300"));
@@ -315,15 +324,20 @@ mod tests {
         let mut names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["latest", "step-00000200", "step-00000300"]);
+        assert_eq!(names, ["latest", "step-00000100", "step-00000200", "step-00000300"]);
     }
 
     #[test]
     fn a_checkpoint_of_the_same_step_with_other_changes_replaces_the_first() {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
         let (name, mut copy) = (ArmName::new("skip"), copy(&plan));
-        write(dir.path(), &at_step(5), &[Part { name: &name, plan: &plan, copy: &copy }], 0)
-            .unwrap();
+        write(
+            dir.path(),
+            &at_step(5),
+            &[Part { name: &name, plan: &plan, copy: &copy }],
+            Keep::default(),
+        )
+        .unwrap();
         let change = ControlChange {
             arm: None,
             step: 6,
@@ -339,7 +353,7 @@ mod tests {
         }
         for _ in 0..2 {
             let parts = [Part { name: &name, plan: &plan, copy: &copy }];
-            let place = write(dir.path(), &moment, &parts, 0).unwrap();
+            let place = write(dir.path(), &moment, &parts, Keep::default()).unwrap();
             let text = fs::read(place.join("state.json")).unwrap();
             let state: StateFile = serde_json::from_slice(&text).unwrap();
             assert_eq!((state.arms[0].lr, state.controls.len()), (0.05, 1));
@@ -352,10 +366,11 @@ mod tests {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan());
         let (name, copy) = (ArmName::new("skip"), copy(&plan));
         let parts = [Part { name: &name, plan: &plan, copy: &copy }];
-        write(dir.path(), &at_step(100), &parts, 0).unwrap();
+        write(dir.path(), &at_step(100), &parts, Keep::default()).unwrap();
         // A file where the folder should be: nothing can be written below it.
         fs::write(dir.path().join(".step-00000200.partial"), b"").unwrap();
-        let said = write(dir.path(), &at_step(200), &parts, 0).unwrap_err().to_string();
+        let said =
+            write(dir.path(), &at_step(200), &parts, Keep::default()).unwrap_err().to_string();
         assert!(said.contains(".step-00000200.partial"), "{said}");
         assert_eq!(fs::read_link(dir.path().join("latest")).unwrap(), Path::new("step-00000100"));
         assert!(dir.path().join("latest/skip.safetensors").is_file());
