@@ -5,8 +5,10 @@
 mod conductor;
 mod evaluator;
 mod gather;
+mod handing;
 mod house;
 mod hub;
+mod keeping;
 mod look_back;
 mod mailbox;
 mod maps;
@@ -14,6 +16,7 @@ mod message;
 mod past;
 mod prepare;
 mod saver;
+mod start;
 mod views;
 mod workers;
 

@@ -5,6 +5,7 @@
 //! [`registry`] is where live runs are found.
 
 pub mod dial;
+mod figures;
 pub mod lock;
 pub mod parts;
 pub mod registry;

@@ -9,26 +9,21 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::arm::{ArmName, MAX_ARMS, PerArm};
-use crate::telemetry::event::{
-    Alert, Angle, ArmInfo, BlockFlow, ControlChange, StepSample, StepShare, SurfaceStats,
+use super::figures::{
+    Clock, Head, Latest, Map, Scale, block_flow, flow_row, latest, loss_map, narrow, rows,
+    step_sample, thinned, widen, wire_map,
 };
+use crate::arm::{MAX_ARMS, PerArm};
+use crate::telemetry::event::{Alert, BlockFlow, ControlChange};
 use crate::telemetry::health::Verdict;
 use crate::telemetry::history::{Curve, Point};
-use crate::telemetry::snapshot::{
-    ArmState, ArmView, Flow, FlowRow, LossMap, MapProgress, Phase, RunHeader, Snapshot,
-};
+use crate::telemetry::snapshot::{ArmState, ArmView, Flow, Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemFigures;
 
 /// Points of a curve to a piece: small, because the last piece is sent again until it is full.
 const POINTS_A_PIECE: usize = 4;
-/// Steps of a decade in which heat-map rows are told: finer than any colour scale.
-const DECADE: f64 = 256.0;
-/// Levels and points beyond which a map is not one of ours: tracing its lines would take for ever.
+/// Levels beyond which a map is not one of ours.
 const MOST_LEVELS: usize = 64;
-const MOST_POINTS: usize = 1 << 18;
-/// A norm that is none in a heat-map row.
-const NO_NORM: i16 = i16::MIN;
 
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,89 +106,13 @@ pub struct PartError {
     text: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Clock {
-    elapsed_s: f32,
-    step: u64,
-    epoch: f32,
-    steps_per_s: f32,
-    eta_s: f32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Head {
-    info: ArmInfo,
-    skip: bool,
-    weight_decay: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Latest {
-    step: u64,
-    t: f32,
-    epoch: f32,
-    lr: f64,
-    weight_decay: f64,
-    batch: usize,
-    /// loss, acc, grad_norm, update_ratio, full and plane angle, gradient, momentum and decay share, ms
-    figures: [f32; 10],
-}
-
-#[derive(Serialize, Deserialize)]
-struct Row {
-    step: u64,
-    norms: Vec<i16>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Scale {
-    levels: Vec<f64>,
-    range: Option<(f64, f64)>,
-    job: Option<MapProgress>,
-    next_step: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Map {
-    step: u64,
-    taken_s: f32,
-    xs: Vec<f32>,
-    ys: Vec<f32>,
-    loss: Vec<f32>,
-    images: usize,
-    cosine: f32,
-    complete: bool,
-    stats: [f32; 4],
-    points: usize,
-}
-
-impl Map {
-    fn is_a_grid(&self) -> bool {
-        let points = self.xs.len().checked_mul(self.ys.len());
-        points == Some(self.loss.len()) && self.loss.len() <= MOST_POINTS
-    }
-}
-
-fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|v| *v as f32).collect()
-}
-
-fn widen(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
-}
-
 /// Takes apart what a viewer of this size can show of a snapshot.
 pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
     let mut parts = Parts::new();
-    let mut put = |key: Key, part: &dyn erased::Part| {
-        // Plain data always has bytes; a part that had none would be missing, not wrong.
-        if let Some(bytes) = part.bytes() {
-            parts.insert(key, bytes);
-        }
-    };
-    put(Key::Run, &snapshot.run);
-    put(Key::Phase, &snapshot.phase);
+    put(&mut parts, Key::Run, &snapshot.run);
+    put(&mut parts, Key::Phase, &snapshot.phase);
     put(
+        &mut parts,
         Key::Clock,
         &Clock {
             elapsed_s: snapshot.elapsed_s as f32,
@@ -203,17 +122,18 @@ pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
             eta_s: snapshot.eta_s as f32,
         },
     );
-    put(Key::System, &snapshot.system);
-    put(Key::Marks, &snapshot.marks);
-    put(Key::Alerts, &snapshot.alerts);
-    put(Key::Checkpoint, &snapshot.checkpoint);
+    put(&mut parts, Key::System, &snapshot.system);
+    put(&mut parts, Key::Marks, &snapshot.marks);
+    put(&mut parts, Key::Alerts, &snapshot.alerts);
+    put(&mut parts, Key::Checkpoint, &snapshot.checkpoint);
     let head = |a: &ArmView| Head {
         info: a.info.clone(),
         skip: a.skip,
         weight_decay: a.configured_weight_decay,
     };
-    put(Key::Arms, &snapshot.arms.values().map(head).collect::<Vec<_>>());
+    put(&mut parts, Key::Arms, &snapshot.arms.values().map(head).collect::<Vec<_>>());
     put(
+        &mut parts,
         Key::Scale,
         &Scale {
             levels: snapshot.maps.levels.clone(),
@@ -223,29 +143,30 @@ pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
         },
     );
     for (index, (id, arm)) in (0u8..).zip(snapshot.arms.iter()) {
-        put(Key::State(index), &(&arm.state, arm.verdict));
-        put(Key::Latest(index), &arm.latest.as_ref().map(latest));
+        put(&mut parts, Key::State(index), &(&arm.state, arm.verdict));
+        put(&mut parts, Key::Latest(index), &arm.latest.as_ref().map(latest));
         let block = |b: &BlockFlow| [b.carry, b.branch, b.cos, b.gain].map(|v| v as f32);
         put(
+            &mut parts,
             Key::Blocks(index),
             &arm.blocks.iter().map(|b| (&b.name, block(b))).collect::<Vec<_>>(),
         );
-        put(Key::Test(index), &arm.test);
-        put(Key::Now(index), &narrow(&arm.flow.now));
-        put(Key::First(index), &narrow(&arm.flow.first));
+        put(&mut parts, Key::Test(index), &arm.test);
+        put(&mut parts, Key::Now(index), &narrow(&arm.flow.now));
+        put(&mut parts, Key::First(index), &narrow(&arm.flow.first));
         for which in WHICH {
             let points = thinned(curve(arm, which).points(), usize::from(size.columns).max(8) * 2);
             for (piece, points) in (0u16..).zip(points.chunks(POINTS_A_PIECE)) {
-                put(Key::Curve(index, which, piece), &points.to_vec());
+                put(&mut parts, Key::Curve(index, which, piece), &points.to_vec());
             }
         }
         for (number, row) in
             (0u16..).zip(rows(&arm.flow.rows, usize::from(size.columns).max(16) / 2))
         {
-            put(Key::Row(index, number), &row);
+            put(&mut parts, Key::Row(index, number), &row);
         }
         if let Some(Some(map)) = snapshot.maps.arms.get(id) {
-            put(Key::Map(index), &wire_map(map));
+            put(&mut parts, Key::Map(index), &wire_map(map));
         }
     }
     parts
@@ -360,12 +281,8 @@ fn arm(parts: &Parts, index: u8, head: Head) -> Result<ArmView, PartError> {
         *curve_mut(&mut view, which) = Curve::of(points);
     }
     for number in 0..=u16::MAX {
-        let Some(Row { step, norms }) = get(parts, Key::Row(index, number))? else { break };
-        let norm = |v: i16| match v {
-            NO_NORM => f64::NAN,
-            v => 10f64.powf(f64::from(v) / DECADE),
-        };
-        view.flow.rows.push(FlowRow { step, norms: norms.into_iter().map(norm).collect() });
+        let Some(row) = get(parts, Key::Row(index, number))? else { break };
+        view.flow.rows.push(flow_row(row));
     }
     Ok(view)
 }
@@ -398,125 +315,10 @@ fn curve_mut(arm: &mut ArmView, which: Which) -> &mut Curve {
     }
 }
 
-/// At most `most` points: neighbours merged in groups of a power of two, counted from the start, so that what was sent
-/// stays as it is while the curve grows.
-fn thinned(points: &[Point], most: usize) -> Vec<(u64, f32)> {
-    let group = points.len().div_ceil(most).max(1).next_power_of_two();
-    let merged = |group: &[Point]| {
-        let mean = group.iter().map(|p| p.mean).sum::<f64>() / group.len() as f64;
-        (group.last().map_or(0, |p| p.step), mean as f32)
-    };
-    points.chunks(group).map(merged).collect()
-}
-
-/// At most `most` rows, evenly.
-fn rows(rows: &[FlowRow], most: usize) -> Vec<Row> {
-    let every = rows.len().div_ceil(most).max(1).next_power_of_two();
-    let level = |v: f64| {
-        let level = (v.log10() * DECADE).round();
-        if level.is_finite() { level.clamp(-32_000.0, 32_000.0) as i16 } else { NO_NORM }
-    };
-    rows.iter()
-        .step_by(every)
-        .map(|r| Row { step: r.step, norms: r.norms.iter().map(|v| level(*v)).collect() })
-        .collect()
-}
-
-fn latest(s: &StepSample) -> Latest {
-    let Angle { full_deg, plane_deg } = s.angle;
-    let StepShare { gradient, momentum, decay } = s.step_share;
-    Latest {
-        step: s.step,
-        t: s.t as f32,
-        epoch: s.epoch as f32,
-        lr: s.lr,
-        weight_decay: s.weight_decay,
-        batch: s.batch,
-        figures: [
-            s.loss,
-            s.acc,
-            s.grad_norm,
-            s.update_ratio,
-            full_deg,
-            plane_deg,
-            gradient,
-            momentum,
-            decay,
-            s.ms,
-        ]
-        .map(|v| v as f32),
-    }
-}
-
-fn step_sample(l: Latest, arm: &ArmName, layer_grad_norms: Vec<f64>) -> StepSample {
-    let [loss, acc, grad_norm, update_ratio, full_deg, plane_deg, gradient, momentum, decay, ms] =
-        l.figures.map(f64::from);
-    StepSample {
-        arm: arm.clone(),
-        step: l.step,
-        t: f64::from(l.t),
-        epoch: f64::from(l.epoch),
-        loss,
-        acc,
-        lr: l.lr,
-        weight_decay: l.weight_decay,
-        batch: l.batch,
-        grad_norm,
-        layer_grad_norms,
-        update_ratio,
-        angle: Angle { full_deg, plane_deg },
-        step_share: StepShare { gradient, momentum, decay },
-        ms,
-    }
-}
-
-fn block_flow((name, figures): (String, [f32; 4])) -> BlockFlow {
-    let [carry, branch, cos, gain] = figures.map(f64::from);
-    BlockFlow { name, carry, branch, cos, gain }
-}
-
-fn wire_map(m: &LossMap) -> Map {
-    let SurfaceStats { center, min, median, max, points } = m.stats;
-    Map {
-        step: m.step,
-        taken_s: m.taken_s as f32,
-        xs: narrow(&m.xs),
-        ys: narrow(&m.ys),
-        loss: narrow(&m.loss),
-        images: m.images,
-        cosine: m.cosine as f32,
-        complete: m.complete,
-        stats: [center, min, median, max].map(|v| v as f32),
-        points,
-    }
-}
-
-fn loss_map(m: Map) -> LossMap {
-    let [center, min, median, max] = m.stats.map(f64::from);
-    LossMap {
-        step: m.step,
-        taken_s: f64::from(m.taken_s),
-        xs: widen(&m.xs),
-        ys: widen(&m.ys),
-        loss: widen(&m.loss),
-        isolines: Vec::new(),
-        images: m.images,
-        cosine: f64::from(m.cosine),
-        complete: m.complete,
-        stats: SurfaceStats { center, min, median, max, points: m.points },
-    }
-}
-
-/// Lets one closure take parts of every type.
-mod erased {
-    pub trait Part {
-        fn bytes(&self) -> Option<Vec<u8>>;
-    }
-
-    impl<T: serde::Serialize> Part for T {
-        fn bytes(&self) -> Option<Vec<u8>> {
-            postcard::to_allocvec(self).ok()
-        }
+/// Adds a part. Plain data always has bytes; a part that had none would be missing, not wrong.
+fn put<T: Serialize>(parts: &mut Parts, key: Key, part: &T) {
+    if let Ok(bytes) = postcard::to_allocvec(part) {
+        parts.insert(key, bytes);
     }
 }
 
@@ -524,6 +326,7 @@ mod erased {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::figures::DECADE;
     use super::*;
     use crate::telemetry::fixture;
 
