@@ -2,11 +2,13 @@
 # ARGS go to the program: make run ARGS="cifar10-mini --steps 200"
 ARGS ?=
 PYTHON ?= python3
+BIN ?= $(HOME)/.local/bin
 
-.PHONY: help run test lint bench setup check-tools clean
+.PHONY: help run test lint bench install setup check-tools clean
 help:
 	@echo 'make run    build and open the dashboard on the default run    (ARGS="..." for landscope)'
 	@echo 'make test   build and run the tests'
+	@echo 'make install  put landscope into ~/.local/bin, so that ssh -t host landscope attach finds it'
 	@echo 'make lint   formatting and clippy, warnings are errors'
 	@echo 'make bench  measure the speed of the twin step and of telemetry (ARGS="--peer ../shared/bench")'
 	@echo 'make setup  fetch libtorch alone; plain cargo build, test, run and clippy work from then on'
@@ -21,6 +23,11 @@ test: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
+
+install: setup
+	cargo build
+	@mkdir -p "$(BIN)" && ln -sf "$(CURDIR)/target/debug/landscope" "$(BIN)/landscope"
+	@echo 'landscope is in $(BIN); it goes on needing this folder'
 
 bench: setup
 	@cargo run -- bench $(ARGS)

@@ -83,6 +83,23 @@ fn a_panic_in_a_worker_is_told_and_the_other_arm_goes_on() {
 }
 
 #[test]
+fn memory_that_the_device_does_not_have_ends_its_arm_alone() {
+    let out = tempfile::tempdir().unwrap();
+    let sets = ["steps=20", "model.depth=8", "map.every=0"];
+    let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+    let place = Place::Below(out.path().to_owned());
+    let options = Options { fault: Some((0, Fault::OutOfMemoryAt(5))), ..Options::at(place) };
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    assert_eq!(engine.join().unwrap().status, RunStatus::Finished);
+    let seen = client.snapshot();
+    let alert = seen.alerts.iter().find(|a| a.kind == "worker-failed").unwrap();
+    assert!(alert.text.starts_with("skip failed: torch: ") && alert.step == 4, "{alert:?}");
+    assert!(alert.text.contains("memory") && !alert.text.contains('\n'), "{alert:?}");
+    assert_eq!(seen.arms.values().nth(1).unwrap().state, ArmState::Finished);
+}
+
+#[test]
 fn a_surface_that_cannot_be_written_is_told_and_training_goes_on() {
     let out = tempfile::tempdir().unwrap();
     let sets = ["steps=30", "model.depth=8", "map.every=1000", "map.grid=5", "map.images=8"];
@@ -191,6 +208,44 @@ fn a_full_disk_costs_no_whole_checkpoint_and_no_event_once_there_is_room() {
         .map(|e| e["step"].as_u64().unwrap())
         .collect();
     assert!(steps.iter().zip(1..).all(|(found, wanted)| *found == wanted), "a step is missing");
+}
+
+/// Makes a folder that even root cannot write into, or lets it be again; whether that could be done.
+fn freeze(folder: &std::path::Path, how: &str) -> bool {
+    let done = std::process::Command::new("chattr").arg(how).arg(folder).output();
+    done.is_ok_and(|d| d.status.success())
+}
+
+#[test]
+fn a_folder_that_turns_read_only_is_told_and_used_again_once_it_is_not() {
+    let out = tempfile::tempdir().unwrap();
+    let sets = ["steps=1000000", "model.depth=8", "map.every=0", "checkpoint.every=10"];
+    let overrides: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+    let options = Options::at(Place::Below(out.path().to_owned()));
+    let (engine, client) =
+        Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
+    until("a checkpoint", || client.snapshot().checkpoint.is_some());
+    let folder = std::path::PathBuf::from(&client.snapshot().run.folder);
+    let saved = || client.snapshot().checkpoint.as_ref().map_or(0, |c| c.0);
+    if freeze(&folder, "+i") {
+        let failed = || {
+            let alerts = client.snapshot().alerts.clone();
+            alerts.iter().rev().find(|a| a.kind == "checkpoint-failed").map(|a| a.text.clone())
+        };
+        until("the fault", || failed().is_some());
+        let said = failed().unwrap();
+        assert!(said.contains("not permitted") && said.contains(".partial"), "{said}");
+        let at = client.snapshot().step;
+        until("training that goes on", || client.snapshot().step > at + 20);
+        assert!(folder.join("latest/skip.safetensors").is_file());
+        assert!(freeze(&folder, "-i"));
+        let before = saved();
+        until("a checkpoint again", || saved() > before);
+    } else {
+        println!("skipped: chattr +i does not work on {}", folder.display());
+    }
+    client.send(landscope::telemetry::command::Command::Stop).unwrap();
+    engine.join().unwrap();
 }
 
 #[test]

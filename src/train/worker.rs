@@ -180,6 +180,8 @@ pub struct Worker {
 pub enum Fault {
     /// Panic before this step.
     PanicAt(u64),
+    /// Ask torch for more memory than there is, before this step.
+    OutOfMemoryAt(u64),
 }
 
 /// One arm in training.
@@ -265,8 +267,15 @@ impl Trainee {
     /// Makes one step; the batch's loss and whether a pass over the data ended with it.
     fn step(&mut self, step: u64, settings: &Settings) -> Result<(f64, bool), WorkerError> {
         let Worker { ref spec, ref record, ref start, .. } = self.worker;
-        if self.worker.fault == Some(Fault::PanicAt(step)) {
-            panic!("acted out for a test at step {step}");
+        match self.worker.fault {
+            Some(Fault::PanicAt(at)) if at == step => {
+                panic!("acted out for a test at step {step}")
+            }
+            Some(Fault::OutOfMemoryAt(at)) if at == step => {
+                let too_much = [1i64 << 50];
+                drop(Tensor::f_zeros(too_much, (tch::Kind::Float, self.worker.device))?);
+            }
+            _ => {}
         }
         let begun = Instant::now();
         let first_or_last = step == 1 || step == self.worker.steps;
