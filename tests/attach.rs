@@ -176,9 +176,9 @@ fn the_socket_is_private_and_bears_what_is_none_of_its_own() {
     // One that never says a word holds nobody up.
     let _silent = dial();
     goes_on(&runs);
-    let said = runs.ask(&["attach", "--socket", "/nowhere/x.sock"]);
-    assert_eq!(said.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&said.stderr).contains("/nowhere/x.sock: no engine answers"));
+    let (status, raw) = runs.attach(80, 24, &["--socket", "/nowhere/x.sock"]).end();
+    assert_eq!(status, 2);
+    assert!(raw.contains("/nowhere/x.sock: no engine answers"), "{raw}");
     // As through ssh -L: any path to the socket will do.
     let forwarded = runs.path().join("local.sock");
     std::os::unix::fs::symlink(&path, &forwarded).unwrap();
@@ -220,8 +220,7 @@ fn what_is_not_alive_is_told() {
     let runs = Runs::new();
     assert!(runs.live().is_empty());
     for (args, wanted) in [
-        (&["attach"][..], "no live run; landscope run starts one"),
-        (&["attach", "nothing"], "run nothing: there is no live run"),
+        (&["attach"][..], "attach wants a terminal on stdout"),
         (&["stop", "nothing"], "run nothing: there is no live run"),
         (&["stop"], "required arguments"),
     ] {
@@ -229,6 +228,14 @@ fn what_is_not_alive_is_told() {
         assert_eq!(said.status.code(), Some(2), "{args:?}");
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(text.contains(wanted), "{args:?} said {text}");
+    }
+    for (args, wanted) in [
+        (&[][..], "no live run; landscope run starts one"),
+        (&["nothing"], "run nothing: there is no live run"),
+    ] {
+        let (status, raw) = runs.attach(80, 24, args).end();
+        assert_eq!(status, 2, "{raw}");
+        assert!(raw.contains(wanted), "{raw}");
     }
     let plain = runs.ask(&["ls"]);
     assert_eq!(String::from_utf8_lossy(&plain.stdout), "no live run\n");

@@ -112,6 +112,9 @@ pub struct LsArgs {
 pub struct AttachArgs {
     /// Its name as `ls` shows it, the beginning of it, or its folder
     pub run: Option<String>,
+    /// Where run folders are
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    pub out: PathBuf,
     /// The engine's socket itself, as forwarded by ssh -L
     #[arg(long, value_name = "PATH", conflicts_with = "run")]
     pub socket: Option<PathBuf>,
@@ -128,6 +131,9 @@ pub struct AttachArgs {
 pub struct StopArgs {
     /// Its name as `ls` shows it, the beginning of it, or its folder
     pub run: String,
+    /// Where run folders are
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    pub out: PathBuf,
 }
 
 /// `engine ...`
@@ -146,13 +152,13 @@ pub struct EngineArgs {
     pub set: Vec<String>,
 }
 
-/// What a headless run prints.
+/// What is printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// Lines for people, and a summary
+    /// Lines for people
     #[default]
     Text,
-    /// One event a line
+    /// One JSON object a line
     Json,
 }
 

@@ -1,5 +1,6 @@
 //! `landscope ls`, `attach`, `stop`: the runs that are alive, found from any folder.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use color_eyre::eyre::{Result, bail};
 
-use super::args::{AttachArgs, DEFAULT_OUT, LsArgs, OutputFormat, StopArgs};
+use super::args::{AttachArgs, LsArgs, OutputFormat, StopArgs};
 use super::say::{complain, say};
 use super::watch::{Look, watch};
 use super::{BAD_INPUT, FAILED};
@@ -92,10 +93,15 @@ fn age(seconds: f64) -> String {
 
 /// Shows a live run, or the last state of one that is over.
 pub fn attach(args: &AttachArgs) -> Result<ExitCode> {
+    if !std::io::stdout().is_terminal() {
+        let text =
+            "attach wants a terminal on stdout; landscope ls --format json tells scripts of runs";
+        return Ok(refuse(text));
+    }
     let look = |tunnelled| Look { ascii: args.ascii, readonly: args.readonly, tunnelled };
     let (path, tunnelled) = match &args.socket {
         Some(path) => (path.clone(), true),
-        None => match find(args.run.as_deref()) {
+        None => match find(args.run.as_deref(), &args.out) {
             Ok(Meant::Alive(path)) => (path, false),
             Ok(Meant::Over(folder)) => return look_back(&folder, look(false)),
             Err(text) => return Ok(refuse(&text)),
@@ -121,7 +127,7 @@ fn look_back(folder: &Path, look: Look) -> Result<ExitCode> {
 
 /// Stops a live run and waits for its end.
 pub fn stop(args: &StopArgs) -> Result<ExitCode> {
-    let path = match find(Some(&args.run)) {
+    let path = match find(Some(&args.run), &args.out) {
         Ok(Meant::Alive(path)) => path,
         Ok(Meant::Over(folder)) => {
             let folder = folder.display();
@@ -170,7 +176,7 @@ enum Meant {
 }
 
 /// The run that is meant: by its name, the only beginning of one, its folder, or as the newest that is alive.
-fn find(run: Option<&str>) -> Result<Meant, String> {
+fn find(run: Option<&str>, out: &Path) -> Result<Meant, String> {
     let live = live();
     let names = || live.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
     let Some(run) = run else {
@@ -180,16 +186,17 @@ fn find(run: Option<&str>) -> Result<Meant, String> {
     if let Some(found) = live.iter().find(|f| f.name == run) {
         return Ok(Meant::Alive(found.entry.clone()));
     }
-    if let Ok(folder) = folder::find(run, Path::new(DEFAULT_OUT)) {
+    if let Ok(folder) = folder::find(run, out) {
         let socket = folder.join(socket::NAME);
         let alive = socket::connect(&socket).is_ok();
         return Ok(if alive { Meant::Alive(socket) } else { Meant::Over(folder) });
     }
     match &live.iter().filter(|f| f.name.starts_with(run)).collect::<Vec<_>>()[..] {
         [one] => Ok(Meant::Alive(one.entry.clone())),
-        [] if live.is_empty() => {
-            Err(format!("run {run}: there is no live run, nor a folder of one"))
-        }
+        [] if live.is_empty() => Err(format!(
+            "run {run}: there is no live run, nor a folder of one in {}",
+            out.display()
+        )),
         [] => Err(format!("run {run}: no live run has that name; there are {}", names())),
         _ => Err(format!("run {run}: more than one live run begins so: {}", names())),
     }

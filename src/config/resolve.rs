@@ -104,6 +104,10 @@ fn data(typed: &TypedData) -> Resolved<DataSpec> {
             "the folder that holds the data set's files",
         ));
     }
+    if let (DataKind::Digits, Some(dir)) = (kind, &typed.dir) {
+        let expected = "no folder: data.kind is digits, which is built in; set data.kind as well";
+        return Err(ConfigError::value("data.dir", dir.display(), expected));
+    }
     // The UCI digits are 8x8; three stages of a ResNet want more.
     let default_size = (kind == DataKind::Digits).then_some(16);
     let size = typed.size.or(default_size);
@@ -336,6 +340,7 @@ mod tests {
             ("epochs = -1.0", "epochs = -1: expected a number above 0"),
             ("epochs = nan", "epochs = NaN: expected a number above 0"),
             ("[data]\nkind = 'cifar10'", "data.dir = (missing): expected the folder"),
+            ("[data]\ndir = '/x'", "data.dir = /x: expected no folder: data.kind is digits"),
             ("[data]\nsize = 3", "data.size = 3: expected a side from 8"),
             ("[data]\nlimit = 1", "data.limit = 1: expected at least 2"),
             ("[model]\ndepth = 57", "model (arm skip).depth = 57: expected 6n+2"),

@@ -228,6 +228,9 @@ impl Conductor {
             }
         }
         self.settings = Arc::new(settings);
+        if changed.is_empty() {
+            self.refuse("nothing to change: it is at its end, or so already".to_owned());
+        }
         match &changed[..] {
             [(_, first), ..]
                 if changed.len() == self.specs.len() && changed.iter().all(|(_, c)| c == first) =>

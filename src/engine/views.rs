@@ -6,7 +6,9 @@ use super::message::MapPass;
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
 use crate::geometry::levels::{LEVELS, quantile_levels};
-use crate::telemetry::event::{Alert, ArmDone, ArmInfo, Event, Level, StepSample};
+use crate::telemetry::event::{
+    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, StepSample,
+};
 use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::history::FlowHistory;
 use crate::telemetry::snapshot::{
@@ -45,6 +47,7 @@ impl Default for Private {
 }
 
 /// What is kept of an arm but not shown.
+#[derive(Clone)]
 struct Private {
     flow: FlowHistory,
     first_loss: f64,
@@ -125,7 +128,10 @@ impl Views {
                         sample.test_err.is_finite().then_some((sample.step, sample.test_err));
                 }
             }
-            Event::Control(change) => push_bounded(&mut self.snapshot.marks, change.clone(), MARKS),
+            Event::Control(change) => {
+                self.inherit(change);
+                push_bounded(&mut self.snapshot.marks, change.clone(), MARKS);
+            }
             Event::Alert(alert) => push_bounded(&mut self.snapshot.alerts, alert.clone(), ALERTS),
             Event::Checkpoint(written) => {
                 self.snapshot.checkpoint = Some((written.step, written.dir.clone()))
@@ -133,6 +139,19 @@ impl Views {
             Event::Run(_) | Event::Surface(_) | Event::Done(_) => {}
         }
         None
+    }
+
+    /// A fork is judged by what its parent came from, and its first gradients are its parent's.
+    fn inherit(&mut self, change: &ControlChange) {
+        let named = |name: &Option<ArmName>| name.as_ref().and_then(|n| self.find(n));
+        let (true, Some(parent), Some(child)) =
+            (change.key == FORK, named(&change.arm), named(&change.name))
+        else {
+            return;
+        };
+        self.private[child] =
+            Private { flow: FlowHistory::default(), ..self.private[parent].clone() };
+        self.snapshot.arms[child].flow.first = self.snapshot.arms[parent].flow.first.clone();
     }
 
     fn fold_step(&mut self, sample: &StepSample) -> Option<Alert> {
@@ -244,6 +263,7 @@ impl Views {
     /// The rate after a pause: what was before it says nothing.
     pub fn forget_pace(&mut self) {
         self.pace.clear();
+        (self.snapshot.steps_per_s, self.snapshot.eta_s) = (f64::NAN, f64::NAN);
     }
 
     /// An arm's own word on its state.
@@ -316,4 +336,62 @@ fn push_bounded<T>(list: &mut Vec<T>, item: T, bound: usize) {
         list.remove(0);
     }
     list.push(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Typed, resolve};
+    use crate::telemetry::event::{Angle, StepShare};
+
+    fn step(arm: &str, step: u64, loss: f64) -> Event {
+        Event::Step(StepSample {
+            arm: ArmName::new(arm),
+            step,
+            t: step as f64,
+            epoch: 0.0,
+            loss,
+            acc: 0.5,
+            lr: 0.1,
+            weight_decay: 0.0,
+            batch: 64,
+            grad_norm: 1.0,
+            layer_grad_norms: vec![step.min(5) as f64, 1.0, 1.0, 1.0],
+            update_ratio: 0.01,
+            angle: Angle { full_deg: 45.0, plane_deg: f64::NAN },
+            step_share: StepShare { gradient: 1.0, momentum: 0.0, decay: 0.0 },
+            ms: 1.0,
+        })
+    }
+
+    /// A fork of an arm that has learnt has nothing more to learn, and is not told off for it.
+    #[test]
+    fn a_fork_is_judged_by_what_its_parent_came_from() {
+        let experiment = resolve(&Typed::default()).unwrap();
+        let spec = |id: ArmId| experiment.arms[id].clone();
+        let info = |id| ArmInfo { name: spec(id).name, parameters: 1, layers: Vec::new() };
+        let infos: Vec<ArmInfo> = experiment.arms.ids().map(info).collect();
+        let mut views = Views::new(RunHeader::default(), &infos, &experiment.arms, 0);
+        for at in 1..=150 {
+            views.fold(&step("skip", at, if at < 50 { 2.3 } else { 0.003 }));
+        }
+        let parent = experiment.arms.ids().next().unwrap();
+        let name = ArmName::new("skip-2");
+        views.fork(parent, &ArmSpec { name: name.clone(), ..spec(parent) });
+        views.fold(&Event::Control(ControlChange {
+            arm: Some(ArmName::new("skip")),
+            step: 151,
+            t: 0.0,
+            key: FORK.to_owned(),
+            from: 0.0,
+            to: 2.0,
+            name: Some(name),
+        }));
+        assert!(views.fold(&step("skip-2", 151, 0.003)).is_none(), "an alert");
+        let child = views.find(&ArmName::new("skip-2")).unwrap();
+        let shown = views.snapshot();
+        assert_eq!(shown.arms[child].verdict, Verdict::Healthy);
+        assert_eq!(shown.arms[child].flow.first, [1.0, 1.0, 1.0, 1.0], "the parent's at step 1");
+        assert_eq!(shown.arms[child].curves.loss.points().len(), 1);
+    }
 }

@@ -246,9 +246,7 @@ impl Network {
     }
 
     fn conv_norm(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
-        let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
-        let y =
-            x.f_conv2d(&self.params[conv.weight], None::<&Tensor>, stride, padding, [1, 1], 1)?;
+        let y = convolve(x, &self.params[conv.weight], conv)?;
         let norm = &self.plan.norms[conv.norm];
         let (weight, bias) = (&self.params[norm.weight], &self.params[norm.weight + 1]);
         let (mean, variance) = (&self.means[conv.norm], &self.variances[conv.norm]);
@@ -264,6 +262,26 @@ impl Network {
             true,
         )
     }
+}
+
+/// Channels that oneDNN's kernels take at once.
+const LANES: i64 = 8;
+
+/// A conv without bias.
+///
+/// A 1x1 conv whose channels fill no vector is made as a matrix product: oneDNN's `jit_avx2_1x1_convolution_bwd_weights_t`
+/// (libtorch 2.11.0, on processors without AVX-512) writes such a conv's weight gradient beyond its end.
+fn convolve(x: &Tensor, weight: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+    let (out, into, height, width) = weight.size4()?;
+    let fills = out % LANES == 0 && into % LANES == 0;
+    if (height, width, conv.padding) == (1, 1, 0) && !fills {
+        let taken = x.f_slice(2, None, None, conv.stride)?.f_slice(3, None, None, conv.stride)?;
+        let rows = taken.f_permute([0, 2, 3, 1])?;
+        let y = rows.f_linear(&weight.f_reshape([out, into])?, None::<&Tensor>)?;
+        return y.f_permute([0, 3, 1, 2]);
+    }
+    let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
+    x.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
 }
 
 /// The images with their channels innermost in memory, as the weights are. With one channel the two layouts are the
@@ -356,6 +374,21 @@ mod tests {
     fn loss(net: &mut Network, probes: Option<&mut Probes>) -> Tensor {
         let (x, y) = batch();
         net.forward(&x, probes).unwrap().cross_entropy_for_logits(&y)
+    }
+
+    #[test]
+    fn a_projection_is_the_same_conv_by_either_way() {
+        for channels in [3, 8] {
+            let x = Tensor::randn([2, channels, 6, 6], (Kind::Float, Device::Cpu));
+            let x = to_channels_last(&x).unwrap();
+            let weight = Tensor::randn([2 * channels, channels, 1, 1], (Kind::Float, Device::Cpu));
+            let conv = ConvPlan { weight: 0, norm: 0, stride: 2, padding: 0 };
+            let found = convolve(&x, &weight, conv).unwrap();
+            let wanted = x.conv2d(&weight, None::<Tensor>, [2, 2], [0, 0], [1, 1], 1);
+            assert_eq!(found.size(), wanted.size());
+            let gap: f64 = (&found - &wanted).abs().max().try_into().unwrap();
+            assert!(gap < 1e-5, "{channels} channels: {gap}");
+        }
     }
 
     #[test]

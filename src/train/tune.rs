@@ -10,7 +10,8 @@ use crate::config::ArmSpec;
 pub const SWITCH: &str = "LANDSCOPE_TUNE";
 /// oneDNN's own variable; what the user has set is left alone.
 const ISA: &str = "ONEDNN_MAX_CPU_ISA";
-/// Channels that fill a 256-bit vector of floats. In a 512-bit one half the lanes of such a conv compute nothing.
+/// Channels that just fill a 256-bit vector of floats. In a 512-bit one half the lanes of such a conv compute nothing;
+/// of fewer, oneDNN's kernels for 256 bits fill no vector either.
 const NARROW: i64 = 8;
 /// Bytes from which on the allocator asks the system for memory of its own and gives it back at once: more than any
 /// activation has, so that their pages are not faulted in anew at every step. glibc takes no more than this.
@@ -24,12 +25,24 @@ pub fn tune(arms: &PerArm<ArmSpec>) {
         return;
     }
     keep_memory();
-    let narrow = arms.values().any(|a| a.model.width * a.model.widen <= NARROW);
+    let narrow = arms.values().all(|a| a.model.width * a.model.widen == NARROW);
     if narrow && has_wide_vectors() && std::env::var_os(ISA).is_none() {
         // SAFETY: no other thread runs yet, so none reads the environment meanwhile.
         unsafe { std::env::set_var(ISA, "AVX2") };
     }
 }
+
+/// Gives memory that is free back to the system: after a batch has become smaller, what the larger one took is not wanted
+/// any more.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_back() {
+    // SAFETY: malloc_trim works under the allocator's own lock and touches free memory alone.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// As above, where the allocator is another.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_back() {}
 
 /// Lets the allocator keep what it has freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -11,6 +11,7 @@ use super::lockstep::{Decision, Place};
 use super::measure::{Gauges, StepFigures};
 use super::optimizer::{Optimizer, StepSettings};
 use super::schedule::lr_factor;
+use super::tune;
 use crate::arm::{ArmId, PerArm};
 use crate::config::{ArmSpec, RecordSpec};
 use crate::data::{Augment, BatchOrder, OrderPosition, Split};
@@ -227,7 +228,7 @@ impl Worker {
 impl Trainee {
     fn train(&mut self, place: &Place<Directive>) -> Result<(), WorkerError> {
         self.tell_state(ArmState::Training)?;
-        let (mut done, mut evaluated) = (self.worker.done, 0);
+        let (mut done, mut evaluated, mut batch) = (self.worker.done, 0, 0);
         loop {
             let directive = place.meet();
             let settings = directive.settings[self.worker.id];
@@ -248,6 +249,9 @@ impl Trainee {
                 continue;
             }
             let Some(step) = directive.step else { break };
+            if settings.batch < std::mem::replace(&mut batch, settings.batch) {
+                tune::give_back();
+            }
             let (loss, epoch_ended) = self.step(step, &settings)?;
             done = step;
             if !loss.is_finite() {

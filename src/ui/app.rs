@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
+use ratatui::layout::Rect;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as Moment, sleep_until};
 
+use super::format;
 use super::keys::{self, Action, Turn};
 use super::prompt::{self, Order};
 use super::screen;
@@ -15,9 +17,10 @@ use super::terminal::Screen;
 use super::theme::Theme;
 use super::view::{Overlay, PanelId, Prompt, ViewState};
 use crate::arm::ArmName;
-use crate::link::Client;
+use crate::link::{Client, SendError};
 use crate::telemetry::command::Command;
-use crate::telemetry::snapshot::Phase;
+use crate::telemetry::event::ControlChange;
+use crate::telemetry::snapshot::{Phase, Snapshot};
 
 /// Least time between two frames that no key asked for: ten a second are fluent for curves, and leave the cores to the
 /// training.
@@ -62,6 +65,8 @@ pub fn run(client: Client, options: &Options) -> io::Result<Left> {
         notice_until: None,
         engine_gone: false,
         rate: options.rate,
+        too_small: false,
+        last_mark: None,
     };
     runtime.block_on(app.serve())
 }
@@ -73,6 +78,10 @@ struct App {
     notice_until: Option<Instant>,
     engine_gone: bool,
     rate: Option<u32>,
+    /// The screen shows no panel: what cannot be seen must not be done.
+    too_small: bool,
+    /// The newest change that was answered.
+    last_mark: Option<ControlChange>,
 }
 
 impl App {
@@ -131,9 +140,13 @@ impl App {
             (self.view.notice, self.notice_until) = (None, None);
         }
         let snapshot = self.client.take();
+        self.answer_change(&snapshot);
         let Self { screen: Screen { terminal, written }, view, .. } = self;
         let before = written.get();
-        terminal.draw(|frame| screen::render(&snapshot, view, frame.area(), frame.buffer_mut()))?;
+        let drawn = terminal
+            .draw(|frame| screen::render(&snapshot, view, frame.area(), frame.buffer_mut()))?;
+        let Rect { width, height, .. } = drawn.area;
+        self.too_small = width < screen::LEAST.0 || height < screen::LEAST.1;
         let bytes = written.get() - before;
         let by_line = self.rate.map_or(0.0, |rate| bytes as f64 / f64::from(rate.max(1)));
         Ok(FRAME.max(Duration::from_secs_f64(by_line)))
@@ -150,7 +163,29 @@ impl App {
         }
     }
 
+    /// Tells of a change that the engine has made: what came of a key, rather than what it asked for.
+    fn answer_change(&mut self, snapshot: &Snapshot) {
+        let newest = snapshot.marks.last();
+        // Those from before this viewer came are nothing new.
+        let first = self.last_mark.is_none() && snapshot.elapsed_s > 0.0;
+        if newest != self.last_mark.as_ref() {
+            self.last_mark = newest.cloned();
+            if let Some(mark) = newest.filter(|_| !first || self.notice_until.is_some()) {
+                self.notify(format::change(mark));
+            }
+        }
+    }
+
+    fn notify(&mut self, text: String) {
+        (self.view.notice, self.notice_until) = (Some(text), Some(Instant::now() + NOTICE));
+    }
+
     fn press(&mut self, key: &KeyEvent) -> Option<Left> {
+        if self.too_small {
+            let over = self.client.snapshot().phase.is_over();
+            let leave = keys::action(key) == Some(Action::Quit);
+            return leave.then_some(if over { Left::Over } else { Left::Detached });
+        }
         if let Some(prompt) = self.view.prompt.take() {
             self.type_into(prompt, key);
             return None;
@@ -172,6 +207,9 @@ impl App {
         match action {
             Action::Ask(command, answer) => {
                 self.ask(command, answer);
+            }
+            Action::Prompt(_) if self.view.readonly => {
+                self.notify(SendError::ReadOnly.to_string());
             }
             Action::Prompt(begun) => {
                 self.view.prompt = Some(Prompt { text: begun.to_owned(), answer: String::new() });
@@ -234,7 +272,7 @@ impl App {
             Ok(()) => answer.to_owned(),
             Err(e) => e.to_string(),
         };
-        (self.view.notice, self.notice_until) = (Some(told), Some(Instant::now() + NOTICE));
+        self.notify(told);
         sent.is_ok()
     }
 

@@ -1,5 +1,7 @@
 //! Figures as short text: at most seven columns each, a dash where there is no figure.
 
+use crate::telemetry::event::{ControlChange, FORK, PAUSED};
+
 /// A figure in four significant columns or so: `0.123`, `12.3`, `1234`, `1.2e-5`.
 pub fn short(value: f64) -> String {
     let size = value.abs();
@@ -31,6 +33,20 @@ pub fn level(value: f64) -> String {
 /// A setting as it was typed: `0.1`, `5e-4`, `64`.
 pub fn setting(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { format!("{value}") }
+}
+
+/// A change of the run, as an answer to who made it.
+pub fn change(change: &ControlChange) -> String {
+    let ControlChange { arm, step, key, from, to, name, .. } = change;
+    let whose = arm.as_ref().map_or_else(String::new, |a| format!("{a}: "));
+    match (key.as_str(), name) {
+        (PAUSED, _) if *to != 0.0 => format!("paused before step {step}"),
+        (PAUSED, _) => format!("goes on with step {step}"),
+        (FORK, Some(name)) => format!("{whose}forked into {name} before step {step}"),
+        (key, _) => {
+            format!("{whose}{key} {} to {}, from step {step} on", setting(*from), setting(*to))
+        }
+    }
 }
 
 /// A share in [0, 1] as per cent.

@@ -85,7 +85,7 @@ pub static KEYS: [Binding; 17] = [
         "pause",
         "pause, or go on",
         Command::TogglePause,
-        "pause, from the next step on",
+        "asked to pause, or to go on",
     ),
     ask(
         &[KeyCode::Char('w')],
@@ -93,7 +93,7 @@ pub static KEYS: [Binding; 17] = [
         "decay",
         "weight decay off, or back on",
         change(Change::ToggleWeightDecay),
-        "weight decay switched",
+        "weight decay: asked",
     ),
     ask(
         &[KeyCode::Char('b')],
@@ -101,7 +101,7 @@ pub static KEYS: [Binding; 17] = [
         "",
         "halve the batch",
         change(Change::ScaleBatch { up: false }),
-        "batch halved",
+        "half the batch: asked",
     ),
     ask(
         &[KeyCode::Char('B')],
@@ -109,7 +109,7 @@ pub static KEYS: [Binding; 17] = [
         "batch",
         "double the batch",
         change(Change::ScaleBatch { up: true }),
-        "batch doubled",
+        "twice the batch: asked",
     ),
     ask(
         &[KeyCode::Char('l')],
@@ -117,7 +117,7 @@ pub static KEYS: [Binding; 17] = [
         "",
         "halve the learning rate",
         change(Change::ScaleLr(1.0 / LR_FACTOR)),
-        "learning rate halved",
+        "half the learning rate: asked",
     ),
     ask(
         &[KeyCode::Char('L')],
@@ -125,7 +125,7 @@ pub static KEYS: [Binding; 17] = [
         "lr",
         "double the learning rate",
         change(Change::ScaleLr(LR_FACTOR)),
-        "learning rate doubled",
+        "twice the learning rate: asked",
     ),
     ask(
         &[KeyCode::Char('m')],

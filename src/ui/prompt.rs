@@ -22,7 +22,7 @@ struct Verb {
 }
 
 /// All commands.
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     Verb { name: "set", usage: "set [ARM.]KEY VALUE", read: set },
     Verb { name: "fork", usage: "fork [ARM] KEY=VALUE ...", read: fork },
     Verb { name: "map", usage: "map", read: |w, _| plain(w, Command::MapNow, "map asked for") },
@@ -38,6 +38,8 @@ const VERBS: [Verb; 8] = [
     },
     Verb { name: "stop", usage: "stop", read: |w, _| plain(w, Command::Stop, "asked to stop") },
     Verb { name: "quit", usage: "quit", read: |w, _| nothing_more(w).map(|()| Order::Quit) },
+    // As in vi.
+    Verb { name: "q", usage: "q", read: |w, _| nothing_more(w).map(|()| Order::Quit) },
     Verb { name: "help", usage: "help", read: |w, _| nothing_more(w).map(|()| Order::Help) },
 ];
 

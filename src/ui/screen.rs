@@ -64,7 +64,7 @@ fn too_small(view: &ViewState, area: Rect, buf: &mut Buffer) {
         "landscope".to_owned(),
         format!("needs {columns}x{rows}"),
         format!("this is {}x{}", area.width, area.height),
-        "q quits".to_owned(),
+        "q leaves, the run goes on".to_owned(),
     ];
     for (line, y) in lines.iter().zip(area.y..area.bottom()) {
         text(buf, area.x, y, area.width, line, view.theme.text());

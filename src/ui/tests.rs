@@ -99,7 +99,7 @@ fn eight_arms_have_a_place_each() {
 fn a_terminal_too_small_is_told_so() {
     let said = screen(&fixture::run(2, 120), &ViewState::new(COLORS), 20, 5);
     assert!(
-        said.contains("needs 60x18") && said.contains("this is 20x5") && said.contains("q quits"),
+        said.contains("needs 60x18") && said.contains("this is 20x5") && said.contains("q leaves"),
         "{said}"
     );
 }
