@@ -82,14 +82,22 @@ pub fn brief(path: &Path) -> Result<Brief, DialError> {
     })
 }
 
-/// Connects to the engine behind the socket `path`; returns once it has let the viewer in.
+/// Connects to the engine behind the socket `path`; returns once it has shown the run, so that the first screen is a whole
+/// one.
 ///
 /// # Errors
 /// When nobody answers, or the engine refuses the viewer.
 pub fn attach(path: &Path, wants: Wants) -> Result<(Client, Fate), DialError> {
     let runtime = runtime()?;
-    let (line, _) = runtime.block_on(async { greet(open(path)?, path, wants.clone()).await })?;
-    Ok(follow(runtime, &wants, Snapshot::default(), move || Box::pin(async move { Ok(line) })))
+    let mut unpacker = Unpacker::default();
+    let (line, first) = runtime.block_on(async {
+        let (mut line, _) = greet(open(path)?, path, wants.clone()).await?;
+        let silent = || DialError::Silent(path.to_owned());
+        let frame = tokio::time::timeout(ANSWER, line.next()).await.map_err(|_| silent())?;
+        let frame = frame.ok_or_else(silent)?.map_err(DialError::Lost)?;
+        Ok::<_, DialError>((line, put_together(unpacker.take(&frame)?)?))
+    })?;
+    Ok(follow(runtime, &wants, first, unpacker, move || Box::pin(async move { Ok(line) })))
 }
 
 /// Connects to the engine that is being started behind the socket `path`, and shows `initial` until it answers.
@@ -104,7 +112,7 @@ pub fn attach_when_ready(
     died: impl Fn() -> bool + Send + 'static,
 ) -> Result<(Client, Fate), DialError> {
     let asked = wants.clone();
-    Ok(follow(runtime()?, &wants, initial, move || {
+    Ok(follow(runtime()?, &wants, initial, Unpacker::default(), move || {
         Box::pin(async move {
             let begun = Instant::now();
             loop {
@@ -153,6 +161,7 @@ fn follow(
     runtime: tokio::runtime::Runtime,
     wants: &Wants,
     initial: Snapshot,
+    unpacker: Unpacker,
     open: impl FnOnce() -> Opening + Send + 'static,
 ) -> (Client, Fate) {
     let (snapshots, snapshot) = watch::channel(Arc::new(initial));
@@ -163,7 +172,7 @@ fn follow(
     let body = move || {
         let ended = runtime.block_on(async {
             let line = open().await?;
-            pump(line, &snapshots, heard).await
+            pump(line, unpacker, &snapshots, heard).await
         });
         if let Err(error) = ended {
             told.set(error);
@@ -178,10 +187,10 @@ fn follow(
 /// Takes changes and hands on requests until either side is done.
 async fn pump(
     mut line: Line,
+    mut unpacker: Unpacker,
     snapshots: &watch::Sender<Arc<Snapshot>>,
     mut heard: mpsc::Receiver<Said>,
 ) -> Result<(), DialError> {
-    let mut unpacker = Unpacker::default();
     loop {
         tokio::select! {
             frame = line.next() => match frame {
