@@ -31,7 +31,7 @@ enum Subject {
 
 /// Runs everything in turn and prints medians and ratios.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
-    tune::tune(&experiment(args, Subject::Telemetry)?.arms);
+    let own = tune::tune(&experiment(args, Subject::Telemetry)?.arms);
     let (mut steps, mut with, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
     for round in 1..=args.rounds {
         let telemetry = time(args, Subject::Telemetry)?;
@@ -44,7 +44,7 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
         with.push(telemetry.mean_ms);
         bare.push(nothing.mean_ms);
         if let Some(dir) = &args.peer {
-            let figure = peer_ms(args, dir)?;
+            let figure = peer_ms(args, dir, own)?;
             line += &format!(", peer's {figure:.1} ms");
             peer.push(figure);
         }
@@ -173,12 +173,16 @@ fn timing(times: &Receiver<Vec<(u64, f64)>>, steps: u64) -> Result<Timing> {
     Ok(Timing { mean_ms, median_ms: if whole { median(between) * 1e3 } else { f64::NAN } })
 }
 
-/// The peer's own figure, milliseconds.
-fn peer_ms(args: &BenchArgs, dir: &Path) -> Result<f64> {
+/// The peer's own figure, milliseconds; without the environment variable `own`, which is for this program.
+fn peer_ms(args: &BenchArgs, dir: &Path, own: Option<&str>) -> Result<f64> {
     let script = dir.join("peer_train.py");
     let experiment = experiment(args, Subject::Telemetry)?;
     let mut command = Command::new(&args.python);
     command.arg(&script);
+    // The peer runs as PyTorch does by itself.
+    if let Some(variable) = own {
+        command.env_remove(variable);
+    }
     if let Some(arm) = experiment.arms.values().next() {
         let colour = matches!(experiment.data.kind, DataKind::Cifar10 | DataKind::Cifar100);
         let batch = i64::try_from(arm.train.batch)?;

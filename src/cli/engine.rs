@@ -26,7 +26,7 @@ pub fn engine(args: &EngineArgs, start: Instant) -> Result<ExitCode> {
     let overrides = args.set.iter().map(|s| Override::parse(s)).collect::<Result<Vec<_>, _>>()?;
     let file = args.folder.join(folder::RUN_FILE);
     let experiment = config::load(&file.to_string_lossy(), &overrides)?;
-    tune::tune(&experiment.arms);
+    let _ = tune::tune(&experiment.arms);
     log::install();
     let folder = args.folder.clone();
     let place = if args.resume { Place::Resume(folder) } else { Place::Made(folder) };

@@ -23,7 +23,7 @@ use crate::train::tune;
 /// Trains, on a dashboard if stdout is a terminal.
 pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
     let (experiment, options) = ordered(args)?;
-    tune::tune(&experiment.arms);
+    let _ = tune::tune(&experiment.arms);
     log::install();
     if args.headless || !std::io::stdout().is_terminal() {
         let format = match args.format {

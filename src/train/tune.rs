@@ -20,16 +20,19 @@ const OWN_MAPPING: libc::c_int = 32 << 20;
 const KEPT: libc::c_int = 1 << 30;
 
 /// Tunes the process for training these arms. Call it once, before the first thread starts and before any tensor is made.
-pub fn tune(arms: &PerArm<ArmSpec>) {
+/// The environment variable that it has set, if it has: processes that are started from now on inherit it.
+pub fn tune(arms: &PerArm<ArmSpec>) -> Option<&'static str> {
     if std::env::var_os(SWITCH).as_deref() == Some(OsStr::new("off")) {
-        return;
+        return None;
     }
     keep_memory();
     let narrow = arms.values().all(|a| a.model.width * a.model.widen == NARROW);
-    if narrow && has_wide_vectors() && std::env::var_os(ISA).is_none() {
-        // SAFETY: no other thread runs yet, so none reads the environment meanwhile.
-        unsafe { std::env::set_var(ISA, "AVX2") };
+    if !narrow || !has_wide_vectors() || std::env::var_os(ISA).is_some() {
+        return None;
     }
+    // SAFETY: no other thread runs yet, so none reads the environment meanwhile.
+    unsafe { std::env::set_var(ISA, "AVX2") };
+    Some(ISA)
 }
 
 /// Gives memory that is free back to the system: after a batch has become smaller, what the larger one took is not wanted

@@ -183,11 +183,14 @@ impl Runs {
 
     /// Process id of the engine in the folder of the one run.
     pub fn engine(&self) -> String {
-        let told = std::process::Command::new("pgrep")
-            .args(["-f", &format!("landscope engine {}", self.folder().display())])
-            .output()
-            .unwrap();
-        String::from_utf8(told.stdout).unwrap().lines().next().unwrap_or_default().to_owned()
+        let wanted = format!("engine\0{}\0", self.folder().display());
+        let processes = std::fs::read_dir("/proc").unwrap().map(|e| e.unwrap().path());
+        let is_it = |process: &PathBuf| {
+            let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&wanted)
+        };
+        let found = processes.into_iter().find(is_it).expect("the engine's process");
+        found.file_name().unwrap().to_string_lossy().into_owned()
     }
 }
 
