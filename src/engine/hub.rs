@@ -27,8 +27,8 @@ use crate::telemetry::system::SystemProbe;
 use crate::train::lockstep::{Lockstep, Place};
 use crate::train::worker::{ArmCopy, Directive, Report};
 
-/// Time between two snapshots: 20 a second is what an eye follows.
-const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Time between two snapshots: as often as a viewer draws.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 /// Time between two flushes and readings of the machine.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 

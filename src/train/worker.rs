@@ -20,8 +20,8 @@ use crate::telemetry::event::{Alert, BlocksSample, Event, Level, StepSample};
 use crate::telemetry::snapshot::ArmState;
 
 /// Recorded steps between two residual decompositions. Probing every block costs a fifth of a step; this keeps it
-/// at 2 %.
-pub const BLOCKS_EVERY: u64 = 10;
+/// at 1 %.
+pub const BLOCKS_EVERY: u64 = 20;
 
 /// What all arms do next, decided at the gate.
 #[derive(Clone, Debug)]
