@@ -8,11 +8,10 @@ use super::hub::{Hub, Joining, spawn};
 use super::maps::MapJob;
 use super::message::Fork;
 use super::saver::SaveJob;
-use super::workers::Recruit;
 use crate::arm::ArmId;
 use crate::telemetry::snapshot::ArmState;
 use crate::train::checkpoint::Moment;
-use crate::train::worker::{ArmCopy, Origin, Purpose};
+use crate::train::worker::{ArmCopy, Origin, Purpose, Worker};
 
 impl Hub {
     pub(super) fn hand_on(&mut self, arm: ArmId, step: u64, purpose: Purpose, copy: ArmCopy) {
@@ -43,19 +42,20 @@ impl Hub {
     }
 
     /// Starts the arm that waited for this copy.
-    pub(super) fn let_join(&mut self, parent: ArmId, step: u64, copy: ArmCopy) {
+    fn let_join(&mut self, parent: ArmId, step: u64, copy: ArmCopy) {
         let Some(at) = self.forks.iter().position(|j| j.fork.parent == parent) else { return };
         let Joining { fork: Fork { child, spec, .. }, seat } = self.forks.remove(at);
-        let recruit = Recruit {
+        let worker = Worker {
             id: child,
             spec,
             plan: Arc::clone(&self.plans[child]),
             origin: Origin::Copy(Box::new(copy)),
             done: step,
             owes_evaluation: false,
+            course: self.crew.course.share(),
             fault: None,
         };
-        match self.crew.hire(recruit, seat) {
+        match self.crew.hire(worker, seat) {
             Ok(thread) => self.threads.push(thread),
             Err(error) => self.cannot_join(child, &error.to_string()),
         }
@@ -72,7 +72,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn cannot_join(&mut self, child: ArmId, why: &str) {
+    fn cannot_join(&mut self, child: ArmId, why: &str) {
         (self.live[child], self.whole[child]) = (false, false);
         self.tell_failure(child, why);
         self.views.set_state(child, ArmState::Failed(why.to_owned()));
@@ -96,9 +96,9 @@ impl Hub {
             let arms = arms.map(|(id, c)| (self.names[id].clone(), Arc::clone(&self.plans[id]), c));
             let moment = Moment {
                 step,
-                seed: self.crew.seed,
+                seed: self.crew.course.seed,
                 elapsed_s: self.start.elapsed().as_secs_f64(),
-                threads: self.crew.threads,
+                threads: self.crew.course.threads,
                 // The copies came before any change of a later step.
                 controls: self.controls.clone(),
             };
@@ -112,7 +112,7 @@ impl Hub {
 
     /// Holds a checkpoint. The oldest that waits stays, so that checkpoints go on however late evaluations are; of those
     /// behind it the newest does.
-    pub(super) fn hold_save(&mut self, job: SaveJob) {
+    fn hold_save(&mut self, job: SaveJob) {
         if self.held_saves.len() >= 2 {
             self.held_saves.pop_back();
             self.pending.save -= 1;
@@ -121,19 +121,18 @@ impl Hub {
         self.pending.save += 1;
     }
 
-    /// Hands on a checkpoint once the evaluations that were asked for before it are told: a run that is taken up there
+    /// Hands on every checkpoint for which the evaluations that were asked for before it are told: a run that is taken up there
     /// cannot make them up.
     pub(super) fn release_save(&mut self) {
         // A run that is stopped waits for its evaluations after the checkpoint.
         let done = if self.stopped.load(Ordering::Relaxed) { u64::MAX } else { self.evaluations.1 };
-        let Some((_, job)) = self.held_saves.pop_front_if(|(asked, _)| *asked <= done) else {
-            return;
-        };
-        // What a checkpoint stands for must be on disk before it is.
-        self.sync();
-        if self.desks.save.put(0, job) {
-            // It replaced one that waited.
-            self.pending.save -= 1;
+        while let Some((_, job)) = self.held_saves.pop_front_if(|(asked, _)| *asked <= done) {
+            // What a checkpoint stands for must be on disk before it is.
+            self.sync();
+            if self.desks.save.put(0, job) {
+                // It replaced one that waited.
+                self.pending.save -= 1;
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ impl Hub {
         self.bring_out(|recorder| recorder.sync());
     }
 
-    pub(super) fn bring_out(&mut self, act: impl Fn(&mut dyn Recorder) -> std::io::Result<()>) {
+    fn bring_out(&mut self, act: impl Fn(&mut dyn Recorder) -> std::io::Result<()>) {
         self.flushed = Instant::now();
         for index in 0..self.recorders.len() {
             match act(self.recorders[index].recorder.as_mut()) {
@@ -54,7 +54,7 @@ impl Hub {
     }
 
     /// A recorder that fails is told once and tried again; the run goes on.
-    pub(super) fn recording_failed(&mut self, index: usize, error: &std::io::Error) {
+    fn recording_failed(&mut self, index: usize, error: &std::io::Error) {
         if !std::mem::replace(&mut self.recorders[index].failing, true) {
             let text = format!("events cannot be written: {error}; they wait and are tried again");
             self.alert("recording-failed", text);

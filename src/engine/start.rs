@@ -19,7 +19,7 @@ use super::past::{self, Past, owes_evaluation};
 use super::prepare::Run;
 use super::saver::Saver;
 use super::views::Views;
-use super::workers::{AtWork, Crew, Recruit};
+use super::workers::{AtWork, Crew};
 use crate::arm::MAX_ARMS;
 use crate::config::CheckpointSpec;
 use crate::link::{Commands, Publisher};
@@ -28,6 +28,7 @@ use crate::telemetry::event::{Alert, Event, RunStarted};
 use crate::telemetry::snapshot::ArmState;
 use crate::train::checkpoint::Keep;
 use crate::train::lockstep::Lockstep;
+use crate::train::worker::{Course, Worker};
 
 /// Evaluations of one arm that may wait: on a busy machine an epoch's is late rather than left out, and the copies of
 /// the weights that wait stay few.
@@ -109,14 +110,16 @@ impl Hub {
 
         let gate = Lockstep::new(move || conductor.decide());
         let crew = Crew {
-            train: train.shallow_clone(),
-            seed: experiment.seed,
-            augment: experiment.data.augment,
-            device,
-            threads: arm_threads,
-            record: experiment.record,
-            steps,
-            start,
+            course: Course {
+                train: train.shallow_clone(),
+                seed: experiment.seed,
+                augment: experiment.data.augment,
+                device,
+                threads: arm_threads,
+                record: experiment.record,
+                steps,
+                start,
+            },
             at_work,
             out,
         };
@@ -153,16 +156,17 @@ impl Hub {
         for (id, origin, place) in places {
             let spec = experiment.arms[id].clone();
             let (images, seed) = (train.len(), experiment.seed);
-            let recruit = Recruit {
+            let worker = Worker {
                 id,
                 owes_evaluation: owes_evaluation(spec.name.as_str(), &origin, images, seed, &past),
                 spec,
                 plan: Arc::clone(&hub.plans[id]),
                 origin,
                 done: past.done,
+                course: hub.crew.course.share(),
                 fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
             };
-            hub.threads.push(hub.crew.hire(recruit, place).map_err(EngineError::Thread)?);
+            hub.threads.push(hub.crew.hire(worker, place).map_err(EngineError::Thread)?);
         }
         Ok((hub, messages))
     }

@@ -6,17 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use super::message::Message;
 use crate::arm::ArmId;
-use crate::config::{ArmSpec, RecordSpec};
-use crate::data::Split;
-use crate::model::Plan;
 use crate::telemetry::snapshot::ArmState;
-use crate::train::device::Device;
 use crate::train::lockstep::Place;
-use crate::train::worker::{Directive, Fault, Origin, Report, Worker, WorkerError};
+use crate::train::worker::{Course, Directive, Report, Worker, WorkerError};
 
 /// Which arms are at work, told by their own threads: what the conductor may ask of an arm at the gate.
 #[derive(Clone, Debug, Default)]
@@ -42,30 +37,11 @@ impl AtWork {
     }
 }
 
-/// What all workers of a run have in common.
+/// What it takes to start a worker of a run.
 pub struct Crew {
-    pub train: Split,
-    pub seed: u64,
-    pub augment: bool,
-    pub device: Device,
-    /// Threads for each arm's operators.
-    pub threads: usize,
-    pub record: RecordSpec,
-    pub steps: u64,
-    pub start: Instant,
+    pub course: Course,
     pub at_work: AtWork,
     pub out: SyncSender<Message>,
-}
-
-/// What one worker has of its own.
-pub struct Recruit {
-    pub id: ArmId,
-    pub spec: ArmSpec,
-    pub plan: Arc<Plan>,
-    pub origin: Origin,
-    pub done: u64,
-    pub owes_evaluation: bool,
-    pub fault: Option<Fault>,
 }
 
 impl Crew {
@@ -73,29 +49,8 @@ impl Crew {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn hire(
-        &self,
-        recruit: Recruit,
-        place: Place<Directive>,
-    ) -> std::io::Result<JoinHandle<()>> {
-        let Recruit { id, spec, plan, origin, done, owes_evaluation, fault } = recruit;
-        let worker = Worker {
-            id,
-            spec,
-            plan,
-            origin,
-            done,
-            owes_evaluation,
-            train: self.train.shallow_clone(),
-            seed: self.seed,
-            augment: self.augment,
-            device: self.device,
-            threads: self.threads,
-            record: self.record,
-            steps: self.steps,
-            start: self.start,
-            fault,
-        };
+    pub fn hire(&self, worker: Worker, place: Place<Directive>) -> std::io::Result<JoinHandle<()>> {
+        let id = worker.id;
         self.at_work.begins(id);
         let started = spawn(worker, place, self.out.clone(), self.at_work.clone());
         started.inspect_err(|_| self.at_work.ends(id))

@@ -142,20 +142,8 @@ pub enum Origin {
     Copy(Box<ArmCopy>),
 }
 
-/// What a worker is made of.
-pub struct Worker {
-    /// Its position.
-    pub id: ArmId,
-    /// What it trains.
-    pub spec: ArmSpec,
-    /// The network's plan.
-    pub plan: Arc<Plan>,
-    /// What it starts from.
-    pub origin: Origin,
-    /// Steps already done: 0, or those of the checkpoint that the arm is taken up from.
-    pub done: u64,
-    /// Evaluate before the first step: the checkpoint ends a pass whose evaluation was lost.
-    pub owes_evaluation: bool,
+/// What all arms of a run train on and by.
+pub struct Course {
     /// Training images, on the arm's device.
     pub train: Split,
     /// Seed of the data order and of augmentation.
@@ -172,6 +160,31 @@ pub struct Worker {
     pub steps: u64,
     /// The run's start.
     pub start: Instant,
+}
+
+impl Course {
+    /// The same course for one more arm; the images are not copied.
+    pub fn share(&self) -> Self {
+        Self { train: self.train.shallow_clone(), ..*self }
+    }
+}
+
+/// What a worker is made of.
+pub struct Worker {
+    /// Its position.
+    pub id: ArmId,
+    /// What it trains.
+    pub spec: ArmSpec,
+    /// The network's plan.
+    pub plan: Arc<Plan>,
+    /// What it starts from.
+    pub origin: Origin,
+    /// Steps already done: 0, or those of the checkpoint that the arm is taken up from.
+    pub done: u64,
+    /// Evaluate before the first step: the checkpoint ends a pass whose evaluation was lost.
+    pub owes_evaluation: bool,
+    /// What it shares with the other arms.
+    pub course: Course,
     /// A failure to act out, for tests of what follows one.
     pub fault: Option<Fault>,
 }
@@ -201,23 +214,23 @@ impl Worker {
     /// # Errors
     /// When torch fails or nobody listens.
     pub fn run(mut self, place: &Place<Directive>, out: Outlet) -> Result<(), WorkerError> {
-        use_threads(self.threads);
+        use_threads(self.course.threads);
         let origin = std::mem::replace(&mut self.origin, Origin::Drawn(Vec::new()));
         let (net, training) = match origin {
             Origin::Drawn(weights) => {
-                (Network::new(Arc::clone(&self.plan), &weights, self.device)?, None)
+                (Network::new(Arc::clone(&self.plan), &weights, self.course.device)?, None)
             }
             Origin::Copy(copy) => {
-                let weights = copy.weights.copy_to(self.device)?;
+                let weights = copy.weights.copy_to(self.course.device)?;
                 (Network::of(Arc::clone(&self.plan), weights)?, copy.training)
             }
         };
         let mut optimizer = Optimizer::new(&self.spec.train, net.theta())?;
-        let mut order = BatchOrder::new(self.seed, self.train.len());
+        let mut order = BatchOrder::new(self.course.seed, self.course.train.len());
         if let Some(training) = training {
             let buffers: Vec<Tensor> = training.buffers.into_iter().map(|(_, t)| t).collect();
             tch::no_grad(|| optimizer.take_up(training.optimizer_steps, &buffers))?;
-            order = BatchOrder::at(self.seed, self.train.len(), training.order);
+            order = BatchOrder::at(self.course.seed, self.course.train.len(), training.order);
         }
         let mut trainee =
             Trainee { worker: self, net, optimizer, order, probes: Probes::default(), out };
@@ -261,7 +274,7 @@ impl Trainee {
                 self.hand_out(Purpose::Evaluate, done, &settings)?;
                 evaluated = done;
             }
-            if done == self.worker.steps && evaluated != done {
+            if done == self.worker.course.steps && evaluated != done {
                 self.hand_out(Purpose::Evaluate, done, &settings)?;
             }
         }
@@ -270,28 +283,28 @@ impl Trainee {
 
     /// Makes one step; the batch's loss and whether a pass over the data ended with it.
     fn step(&mut self, step: u64, settings: &Settings) -> Result<(f64, bool), WorkerError> {
-        let Worker { ref spec, ref record, ref start, .. } = self.worker;
+        let Worker { ref spec, ref course, .. } = self.worker;
+        let Course { record, start, .. } = course;
         match self.worker.fault {
             Some(Fault::PanicAt(at)) if at == step => {
                 panic!("acted out for a test at step {step}")
             }
             Some(Fault::OutOfMemoryAt(at)) if at == step => {
                 let too_much = [1i64 << 50];
-                drop(Tensor::f_zeros(too_much, (tch::Kind::Float, self.worker.device))?);
+                drop(Tensor::f_zeros(too_much, (tch::Kind::Float, course.device))?);
             }
             _ => {}
         }
         let begun = Instant::now();
-        let first_or_last = step == 1 || step == self.worker.steps;
+        let first_or_last = step == 1 || step == course.steps;
         let recorded = first_or_last || step.is_multiple_of(record.every);
         let with_layers = recorded && (first_or_last || step.is_multiple_of(record.layers_every));
         let with_blocks =
             with_layers && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
 
         let picked = self.order.next_batch(settings.batch);
-        let augment =
-            self.worker.augment.then_some(Augment { seed: self.worker.seed, epoch: picked.epoch });
-        let batch = self.worker.train.batch(&picked.indices, augment)?;
+        let augment = course.augment.then_some(Augment { seed: course.seed, epoch: picked.epoch });
+        let batch = course.train.batch(&picked.indices, augment)?;
         let rate = StepSettings {
             lr: settings.lr * lr_factor(&spec.train, picked.epoch as f64),
             weight_decay: settings.weight_decay,
@@ -348,7 +361,7 @@ impl Trainee {
         self.tell(Event::Alert(Alert {
             arm: Some(name.clone()),
             step,
-            t: self.worker.start.elapsed().as_secs_f64(),
+            t: self.worker.course.start.elapsed().as_secs_f64(),
             kind: "diverged".to_owned(),
             level: Level::Error,
             text: format!("{name} diverged: its loss at step {step} is {loss}; it makes no more steps, the others go on"),
@@ -364,7 +377,7 @@ impl Trainee {
     ) -> Result<(), WorkerError> {
         let _no_grad = tch::no_grad_guard();
         let whole = matches!(purpose, Purpose::Checkpoint | Purpose::Fork);
-        let device = if whole { Device::Cpu } else { self.worker.device };
+        let device = if whole { Device::Cpu } else { self.worker.course.device };
         let weights = self.net.weights(device)?;
         let copy = |(name, t): (&'static str, &Tensor)| {
             Ok((name, t.f_to_device_(Device::Cpu, tch::Kind::Float, false, true)?))

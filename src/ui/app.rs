@@ -166,11 +166,11 @@ impl App {
     /// Tells of a change that the engine has made: what came of a key, rather than what it asked for.
     fn answer_change(&mut self, snapshot: &Snapshot) {
         let newest = snapshot.marks.last();
-        // Those from before this viewer came are nothing new.
-        let first = self.last_mark.is_none() && snapshot.elapsed_s > 0.0;
         if newest != self.last_mark.as_ref() {
             self.last_mark = newest.cloned();
-            if let Some(mark) = newest.filter(|_| !first || self.notice_until.is_some()) {
+            // Those from before this viewer came, or before the run was taken up again, are nothing new.
+            let is_new = |m: &&ControlChange| snapshot.elapsed_s - m.t < NOTICE.as_secs_f64();
+            if let Some(mark) = newest.filter(is_new) {
                 self.notify(format::change(mark));
             }
         }
