@@ -15,7 +15,7 @@ use landscope::arm::ArmName;
 use landscope::config::{DataKind, DataSpec, Override, load};
 use landscope::data::Dataset;
 use landscope::engine::{Engine, Options, Place};
-use landscope::landscape::surface::Surface;
+use landscope::landscape::file::hdf5;
 use landscope::link::Said;
 use landscope::link::parts::{Parts, Size, changes, put_together, take_apart};
 use landscope::link::wire::{Hello, Packer, Unpacker, Wants, Welcome, read_request, request};
@@ -219,7 +219,7 @@ fn surfaces() {
     let folder = engine.join().unwrap().folder.join("surfaces");
     let whole: Vec<Vec<u8>> =
         fs::read_dir(folder).unwrap().map(|e| fs::read(e.unwrap().path()).unwrap()).collect();
-    put_through("HDF5 surfaces", &whole, |bytes| Surface::from_hdf5(bytes.to_vec()).is_ok());
+    put_through("HDF5 surfaces", &whole, |bytes| hdf5::parse(bytes.to_vec()).is_ok());
 }
 
 fn data(kind: DataKind, dir: &Path) -> bool {

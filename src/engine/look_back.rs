@@ -9,7 +9,7 @@ use super::prepare::describe_models;
 use super::views::Views;
 use crate::arm::{ArmName, PerArm};
 use crate::config::{self, ArmSpec};
-use crate::landscape::surface::Surface;
+use crate::landscape::file::SurfaceFile;
 use crate::record::folder::{self, FolderError};
 use crate::record::{metrics, rewind};
 use crate::telemetry::event::{Alert, Event, FORK, Level, RunDone, RunStarted, RunStatus};
@@ -96,7 +96,9 @@ impl Memory {
         }
         for (arm, step, taken_s, file) in &self.surfaces {
             let id = self.specs.find(|s| s.name == *arm);
-            if let (Some(arm), Ok(surface)) = (id, Surface::read_hdf5(&folder.join(file))) {
+            if let (Some(arm), Ok(SurfaceFile { surface, .. })) =
+                (id, SurfaceFile::read(&folder.join(file)))
+            {
                 let (step, taken_s) = (*step, *taken_s);
                 let pass = MapPass {
                     arm,

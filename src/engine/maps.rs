@@ -15,10 +15,12 @@ use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
 use crate::data::Split;
-use crate::landscape::direction::DirectionSpec;
+use crate::landscape::about::{About, word};
+use crate::landscape::direction::{DirectionSpec, by_parameter};
+use crate::landscape::file::{SurfaceError, SurfaceFile, hdf5};
 use crate::landscape::grid::{axis, passes};
 use crate::landscape::plane::{LossPlane, choose_images};
-use crate::landscape::surface::{Origin, Surface};
+use crate::landscape::surface::Surface;
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::SurfaceWritten;
 use crate::telemetry::snapshot::MapProgress;
@@ -221,19 +223,9 @@ impl Mapper {
         chosen: &[i64],
     ) -> Result<(), Interrupted> {
         let file = format!("surfaces/{step:08}-{}.h5", map.name);
-        let origin = Origin {
-            arm: &map.name,
-            step,
-            checkpoint: "",
-            norm: self.spec.norm,
-            ignore: self.spec.ignore,
-            seed: self.seed,
-            images: chosen,
-            cosine: map.plane.cosine(),
-            plan: map.plane.plan(),
-            directions: map.plane.directions(),
-        };
-        let written = surface.write_hdf5(&self.root.join(&file), &origin);
+        let written = self
+            .content(map, surface, step, chosen)
+            .and_then(|content| hdf5::write(&content, &self.root.join(&file)));
         let failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
         self.tell(Message::MapWritten(SurfaceWritten {
             arm: map.name.clone(),
@@ -243,6 +235,36 @@ impl Mapper {
             stats: surface.stats(),
         }))?;
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))
+    }
+
+    fn content(
+        &self,
+        map: &ArmMap,
+        surface: &Surface,
+        step: u64,
+        chosen: &[i64],
+    ) -> Result<SurfaceFile, SurfaceError> {
+        let about = About {
+            arm: map.name.to_string(),
+            step,
+            plane: "random".to_owned(),
+            norm: word(&self.spec.norm),
+            ignore: word(&self.spec.ignore),
+            seed: self.seed,
+            bn: "frozen".to_owned(),
+            precision: "f32".to_owned(),
+            cosine: map.plane.cosine(),
+            ..About::default()
+        };
+        let plan = map.plane.plan();
+        let directions = map
+            .plane
+            .directions()
+            .iter()
+            .map(|d| by_parameter(plan, d))
+            .collect::<Result<_, _>>()?;
+        let images = chosen.to_vec();
+        Ok(SurfaceFile { about, images, directions, ..SurfaceFile::of(surface.clone()) })
     }
 
     fn tell(&self, message: Message) -> Result<(), Interrupted> {

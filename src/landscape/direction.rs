@@ -3,6 +3,7 @@
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, TchError, Tensor};
 
+use super::file::{Direction, DirectionTensor};
 use crate::config::{DirectionNorm, IgnoreParams};
 use crate::model::{ParamPlan, Plan, Weights, named_rng};
 
@@ -85,6 +86,19 @@ fn to_norm_of(d: &[f32], w: &[f32]) -> Vec<f32> {
     d.iter().map(|v| (f64::from(*v) * factor) as f32).collect()
 }
 
+/// A flat direction, parameter by parameter as a file holds it.
+///
+/// # Errors
+/// When the copy off the device fails.
+pub fn by_parameter(plan: &Plan, flat: &Tensor) -> Result<Direction, TchError> {
+    let part = |param: &ParamPlan| {
+        let values: Vec<f32> = plan.unpack(flat, param)?.f_view([-1])?.try_into()?;
+        let shape = param.shape.iter().map(|n| n.unsigned_abs()).collect();
+        Ok(DirectionTensor { shape, values })
+    };
+    plan.params.iter().map(part).collect()
+}
+
 /// Cosine of two flat vectors; NaN if one is zero.
 ///
 /// # Errors
@@ -141,6 +155,17 @@ mod tests {
         for name in ["bn1.weight", "bn1.bias", "linear.bias"] {
             assert!(values(&plan, &d, name).0.iter().all(|v| *v == 0.0), "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_has_every_parameter_in_its_own_order() {
+        let (plan, _) = setting(false);
+        let row_major: Vec<f32> = (0..plan.scalars()).map(|i| i as f32).collect();
+        let flat = plan.pack(&row_major, Device::Cpu).unwrap();
+        let parts = by_parameter(&plan, &flat).unwrap();
+        assert_eq!(parts[3].shape, [4, 4, 3, 3]);
+        let all: Vec<f32> = parts.into_iter().flat_map(|p| p.values).collect();
+        assert_eq!(all, row_major);
     }
 
     #[test]

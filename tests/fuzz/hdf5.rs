@@ -1,8 +1,8 @@
 //! Bytes as a surface file.
 #![no_main]
 
-use landscope::landscape::surface::Surface;
+use landscope::landscape::file::hdf5;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = Surface::from_hdf5(bytes.to_vec());
+    let _ = hdf5::parse(bytes.to_vec());
 });
