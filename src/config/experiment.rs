@@ -219,6 +219,17 @@ pub enum IgnoreParams {
     None,
 }
 
+/// Arithmetic of the forward passes behind a surface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16 products, summed in single precision.
+    Bf16,
+}
+
 /// Maps of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MapSpec {

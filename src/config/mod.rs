@@ -11,7 +11,8 @@ mod typed;
 pub use error::ConfigError;
 pub use experiment::{
     ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
-    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, RecordSpec, TrainSpec,
+    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, Precision, RecordSpec,
+    TrainSpec,
 };
 pub use resolve::resolve;
 pub use source::{DEFAULT_CONFIG, Override, load};

@@ -101,6 +101,11 @@ impl Split {
         self.labels.numel()
     }
 
+    /// Where the images are.
+    pub fn device(&self) -> Device {
+        self.images.device()
+    }
+
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

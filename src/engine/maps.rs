@@ -13,13 +13,15 @@ use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
-use crate::config::MapSpec;
+use crate::config::{MapSpec, Precision};
 use crate::data::Split;
 use crate::landscape::about::{About, word};
 use crate::landscape::direction::{DirectionSpec, by_parameter};
+use crate::landscape::evaluate::{Evaluator, NormStatistics};
 use crate::landscape::file::{SurfaceError, SurfaceFile, hdf5};
 use crate::landscape::grid::{axis, passes};
-use crate::landscape::plane::{LossPlane, choose_images};
+use crate::landscape::images::{ImageSet, choose_images};
+use crate::landscape::plane::{Plane, axes};
 use crate::landscape::surface::Surface;
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::SurfaceWritten;
@@ -67,7 +69,8 @@ pub struct Mapper {
 struct ArmMap {
     arm: ArmId,
     name: ArmName,
-    plane: LossPlane,
+    evaluator: Evaluator,
+    cosine: f64,
     surface: Surface,
 }
 
@@ -88,7 +91,7 @@ impl ArmMap {
             return Err(Interrupted::Superseded);
         }
         let nx = self.surface.xs.len();
-        let tally = self.plane.at(self.surface.xs[col], self.surface.ys[row])?;
+        let tally = self.evaluator.at(self.surface.xs[col], self.surface.ys[row])?;
         self.surface.loss[row * nx + col] = tally.mean_loss();
         self.surface.acc[row * nx + col] = tally.accuracy();
         Ok(())
@@ -124,11 +127,15 @@ impl Mapper {
         let coordinates = axis(self.spec.grid, self.spec.range);
         let directions =
             DirectionSpec { seed: self.seed, norm: self.spec.norm, ignore: self.spec.ignore };
+        let images = ImageSet::new(&self.train, &chosen, self.train.device())?;
         let mut maps = Vec::new();
         for (arm, name, plan, weights) in arms {
-            let plane = LossPlane::new(plan, weights, directions, &self.train, &chosen)?;
+            let plane = Plane::random(plan, weights, directions, axes(false))?;
+            let cosine = plane.cosine()?;
+            let images = images.share();
+            let evaluator = Evaluator::new(plane, images, NormStatistics::Frozen, Precision::F32)?;
             let surface = Surface::new(coordinates.clone(), coordinates.clone());
-            maps.push(ArmMap { arm, name, plane, surface });
+            maps.push(ArmMap { arm, name, evaluator, cosine, surface });
         }
         let passes = passes(self.spec.grid);
         let total = self.spec.grid * self.spec.grid * maps.len();
@@ -153,7 +160,7 @@ impl Mapper {
                     taken_s,
                     surface: map.surface.on_lines(&pass.lines),
                     images: chosen.len(),
-                    cosine: map.plane.cosine(),
+                    cosine: map.cosine,
                     complete,
                 })))?;
             }
@@ -253,16 +260,12 @@ impl Mapper {
             seed: self.seed,
             bn: "frozen".to_owned(),
             precision: "f32".to_owned(),
-            cosine: map.plane.cosine(),
+            cosine: map.cosine,
             ..About::default()
         };
-        let plan = map.plane.plan();
-        let directions = map
-            .plane
-            .directions()
-            .iter()
-            .map(|d| by_parameter(plan, d))
-            .collect::<Result<_, _>>()?;
+        let plane = map.evaluator.plane();
+        let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
+        let directions = directions.collect::<Result<_, _>>()?;
         let images = chosen.to_vec();
         Ok(SurfaceFile { about, images, directions, ..SurfaceFile::of(surface.clone()) })
     }

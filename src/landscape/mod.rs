@@ -2,7 +2,10 @@
 
 pub mod about;
 pub mod direction;
+pub mod evaluate;
 pub mod file;
 pub mod grid;
+pub mod images;
 pub mod plane;
+pub mod span;
 pub mod surface;

@@ -81,7 +81,15 @@ impl Folded {
     /// # Errors
     /// When the device has no room.
     pub fn new(plan: Arc<Plan>, device: Device) -> Result<Self, TchError> {
-        let flat = Tensor::f_zeros([plan.scalars()], (Kind::Float, device))?;
+        Self::of_kind(plan, Kind::Float, device)
+    }
+
+    /// As [`Folded::new`], computing in `kind`: single precision or bfloat16.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn of_kind(plan: Arc<Plan>, kind: Kind, device: Device) -> Result<Self, TchError> {
+        let flat = Tensor::f_zeros([plan.scalars()], (kind, device))?;
         let params = plan.params.iter().map(|p| view(&flat, p)).collect::<Result<_, _>>()?;
         Ok(Self { plan, flat, params })
     }
@@ -106,7 +114,7 @@ impl Folded {
         self.flat.f_copy_(folded)
     }
 
-    /// Logits [batch, classes] of `images` [batch, channels, h, w]; call under `no_grad`.
+    /// Logits [batch, classes] of `images` [batch, channels, h, w], both of the network's kind; call under `no_grad`.
     ///
     /// # Errors
     /// When shapes do not fit or the device fails.
@@ -122,7 +130,7 @@ impl Folded {
             };
             x = sum.f_relu_()?;
         }
-        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
+        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, self.flat.f_kind()?)?;
         pooled.f_linear(&self.params[self.plan.head], Some(&self.params[self.plan.head + 1]))
     }
 
@@ -156,6 +164,7 @@ impl Tally {
     /// # Errors
     /// When the device fails.
     pub fn add(&mut self, logits: &Tensor, labels: &Tensor) -> Result<(), TchError> {
+        let logits = logits.f_to_kind(Kind::Float)?;
         let none = None::<&Tensor>;
         let loss = logits.f_cross_entropy_loss(labels, none, tch::Reduction::Sum, -100, 0.0)?;
         let right = logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Float)?;
@@ -165,6 +174,13 @@ impl Tally {
         self.right += f64::from(figures[1]);
         self.images += labels.size1().map(|n| n as f64)?;
         Ok(())
+    }
+
+    /// Adds what was summed elsewhere.
+    pub fn join(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.right += other.right;
+        self.images += other.images;
     }
 
     /// Mean cross-entropy, nats.

@@ -1,5 +1,6 @@
 //! The networks: plan, flat parameters, forward passes, initial weights, state dicts by PyTorch's names.
 
+mod batch_statistics;
 mod draw;
 mod fold;
 mod init;
@@ -7,6 +8,7 @@ mod network;
 mod plan;
 mod state;
 
+pub use batch_statistics::forward_with_batch_statistics;
 pub use draw::named_rng;
 pub use fold::{Folded, FoldedLayout, Tally};
 pub use init::initial_weights;
