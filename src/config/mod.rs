@@ -8,6 +8,9 @@ mod resolve;
 mod source;
 mod typed;
 
+/// The resolved experiment in a run folder.
+pub const RUN_FILE: &str = "run.toml";
+
 pub use error::ConfigError;
 pub use experiment::{
     ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,

@@ -1,11 +1,16 @@
 //! The loss around a network's weights: directions, planes, points, nested grids, surface files.
 
 pub mod about;
+pub mod crew;
 pub mod direction;
+pub mod error;
 pub mod evaluate;
 pub mod file;
 pub mod grid;
 pub mod images;
 pub mod plane;
+pub mod refine;
+pub mod shard;
+pub mod source;
 pub mod span;
 pub mod surface;

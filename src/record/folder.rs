@@ -6,10 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use crate::config::RUN_FILE;
+
 use crate::config::Experiment;
 
-/// The resolved experiment in a run folder.
-pub const RUN_FILE: &str = "run.toml";
 /// Runs of one name that may start within the same second.
 const SAME_SECOND: usize = 100;
 

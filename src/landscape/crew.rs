@@ -1,0 +1,261 @@
+//! Points computed by all cores, or by several GPUs.
+//!
+//! On the CPU a point's images are shared between the threads, so that whenever the program is killed hardly more than
+//! one point is in the making; GPUs take a whole point each.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use tch::{Device, TchError};
+
+use super::error::LandscapeError;
+use super::evaluate::{Evaluator, NormStatistics};
+use super::images::ImageSet;
+use super::plane::Plane;
+use crate::config::Precision;
+use crate::data::Split;
+use crate::model::Tally;
+
+/// Who computes, and with what.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Where to compute: one CPU, or GPUs.
+    pub devices: Vec<Device>,
+    /// Threads where it is the CPU.
+    pub threads: usize,
+    /// Statistics of batch norms.
+    pub statistics: NormStatistics,
+    /// Arithmetic.
+    pub precision: Precision,
+}
+
+/// Threads that evaluate points of one plane.
+pub struct Crew {
+    workers: Vec<Evaluator>,
+    /// Parts that a point's images are measured in.
+    parts: usize,
+    /// Tasks that a point is cut into.
+    shares: usize,
+}
+
+impl Crew {
+    /// A crew for `plane` on the images `chosen` of `split`.
+    ///
+    /// # Errors
+    /// When a device has no room.
+    pub fn new(
+        plane: &Plane,
+        split: &Split,
+        chosen: &[i64],
+        means: &Means,
+    ) -> Result<Self, TchError> {
+        let mut workers = Vec::new();
+        for device in &means.devices {
+            let (plane, images) = (plane.on(*device)?, ImageSet::new(split, chosen, *device)?);
+            let count = if *device == Device::Cpu { means.threads.max(1) } else { 1 };
+            for _ in 0..count {
+                let (plane, images) = (plane.on(*device)?, images.share());
+                workers.push(Evaluator::new(plane, images, means.statistics, means.precision)?);
+            }
+        }
+        let parts = workers.first().map_or(0, Evaluator::parts);
+        let on_cpu = means.devices == [Device::Cpu];
+        let shares = if on_cpu { workers.len().min(parts).max(1) } else { 1 };
+        Ok(Self { workers, parts, shares })
+    }
+
+    /// Evaluates the points at `places`, in their order as nearly as several workers can, and hands each to `done`
+    /// with its index. Once `stop` is set no new one is begun.
+    ///
+    /// # Errors
+    /// The first error of a device or of `done`.
+    pub fn compute(
+        &mut self,
+        places: &[(f64, f64)],
+        stop: &AtomicBool,
+        done: &mut dyn FnMut(usize, Tally) -> Result<(), LandscapeError>,
+    ) -> Result<(), LandscapeError> {
+        let (parts, shares) = (self.parts, self.shares);
+        let tasks = places.len() * shares;
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let (out, results) = sync_channel(2 * self.workers.len().max(1));
+        thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .workers
+                .iter_mut()
+                .enumerate()
+                .map(|(index, worker)| {
+                    let (out, next, failed) = (out.clone(), &next, &failed);
+                    let work = move || {
+                        // One thread to a point's share: the cores are busy with the others.
+                        tch::set_num_threads(1);
+                        while !(stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed)) {
+                            let task = next.fetch_add(1, Ordering::Relaxed);
+                            let Some(place) = places.get(task / shares) else { break };
+                            let share = task % shares;
+                            let from = share * parts / shares..(share + 1) * parts / shares;
+                            let found = measure(worker, *place, from);
+                            if out.send((task, found)).is_err() {
+                                break;
+                            }
+                        }
+                    };
+                    thread::Builder::new()
+                        .name(format!("surface-{index}"))
+                        .spawn_scoped(scope, work)
+                })
+                .collect();
+            drop(out);
+            let mut first_error = None;
+            let mut points = Points::new(places.len().min(tasks), shares);
+            // To the end even after an error, so that no thread waits to be heard.
+            for (task, found) in results {
+                let told = found.map_err(LandscapeError::from).and_then(|tallies| {
+                    match points.take(task, tallies) {
+                        Some((point, tally)) => done(point, tally),
+                        None => Ok(()),
+                    }
+                });
+                if let Err(error) = told {
+                    failed.store(true, Ordering::Relaxed);
+                    first_error.get_or_insert(error);
+                }
+            }
+            for thread in threads {
+                let ended = thread.map(|t| t.join().is_ok());
+                if !ended.is_ok_and(|whole| whole) {
+                    first_error.get_or_insert(LandscapeError::Panic);
+                }
+            }
+            first_error.map_or(Ok(()), Err)
+        })
+    }
+}
+
+fn measure(
+    worker: &mut Evaluator,
+    (a, b): (f64, f64),
+    parts: std::ops::Range<usize>,
+) -> Result<Vec<Tally>, TchError> {
+    worker.move_to(a, b)?;
+    parts.map(|index| worker.part(index)).collect()
+}
+
+/// Shares of points as they come in.
+struct Points {
+    shares: usize,
+    waiting: Vec<Vec<Option<Vec<Tally>>>>,
+}
+
+impl Points {
+    fn new(points: usize, shares: usize) -> Self {
+        Self { shares, waiting: vec![Vec::new(); points] }
+    }
+
+    /// Takes a task's tallies; a point whose last share it is, summed in the order of its images.
+    fn take(&mut self, task: usize, tallies: Vec<Tally>) -> Option<(usize, Tally)> {
+        let (point, share) = (task / self.shares, task % self.shares);
+        let waiting = self.waiting.get_mut(point)?;
+        waiting.resize(self.shares, None);
+        waiting[share] = Some(tallies);
+        if waiting.iter().any(Option::is_none) {
+            return None;
+        }
+        let mut sum = Tally::default();
+        std::mem::take(waiting).into_iter().flatten().flatten().for_each(|t| sum.join(t));
+        Some((point, sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::direction::{Axis, DirectionSpec};
+    use super::*;
+    use crate::config::{DataKind, DataSpec, DirectionNorm, Family, IgnoreParams, Init, ModelSpec};
+    use crate::data::Dataset;
+    use crate::model::{Plan, Weights, initial_weights};
+
+    fn setting() -> (Plane, Dataset) {
+        let spec = ModelSpec {
+            family: Family::Resnet,
+            depth: 8,
+            width: 3,
+            widen: 1,
+            init: Init::KaimingNormal,
+        };
+        let plan = Arc::new(Plan::resnet(&spec, true, 1, 10));
+        let data = DataSpec {
+            kind: DataKind::Digits,
+            dir: None,
+            size: Some(8),
+            limit: Some(300),
+            augment: false,
+        };
+        let theta = plan.pack(&initial_weights(&plan, 4), Device::Cpu).unwrap();
+        let running = plan.fresh_statistics(Device::Cpu).unwrap();
+        let spec =
+            DirectionSpec { seed: 1, norm: DirectionNorm::Filter, ignore: IgnoreParams::Biasbn };
+        let weights = Weights { theta, running, batches: 0 };
+        let plane = Plane::random(plan, weights, spec, &[Axis::X, Axis::Y]).unwrap();
+        (plane, Dataset::load(&data).unwrap())
+    }
+
+    fn crew(devices: &[Device], threads: usize) -> Crew {
+        let (plane, data) = setting();
+        let chosen: Vec<i64> = (0..300).collect();
+        let means = Means {
+            devices: devices.to_vec(),
+            threads,
+            statistics: NormStatistics::Frozen,
+            precision: Precision::F32,
+        };
+        Crew::new(&plane, &data.train, &chosen, &means).unwrap()
+    }
+
+    fn places() -> Vec<(f64, f64)> {
+        (0..7).map(|i| (f64::from(i) * 0.1, f64::from(i % 3) * -0.2)).collect()
+    }
+
+    fn all(mut crew: Crew) -> Vec<(usize, Tally)> {
+        let mut found = Vec::new();
+        let stop = AtomicBool::new(false);
+        crew.compute(&places(), &stop, &mut |index, tally| {
+            found.push((index, tally));
+            Ok(())
+        })
+        .unwrap();
+        found.sort_by_key(|(index, _)| *index);
+        found
+    }
+
+    #[test]
+    fn every_point_has_the_same_bits_whoever_computes_it() {
+        let alone = all(crew(&[Device::Cpu], 1));
+        assert_eq!(alone.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6]);
+        assert!(alone.iter().all(|(_, t)| t.images == 300.0 && t.loss.is_finite()));
+        for threads in [2, 3, 9] {
+            assert_eq!(all(crew(&[Device::Cpu], threads)), alone);
+        }
+        // Two devices share the grid, a whole point to each.
+        assert_eq!(all(crew(&[Device::Cpu, Device::Cpu], 1)), alone);
+    }
+
+    #[test]
+    fn a_set_stop_begins_nothing_and_an_error_ends_it() {
+        let stop = AtomicBool::new(true);
+        let mut none = |_: usize, _: Tally| panic!("no point is due");
+        crew(&[Device::Cpu], 2).compute(&places(), &stop, &mut none).unwrap();
+        let mut count = 0;
+        let failed =
+            crew(&[Device::Cpu], 2).compute(&places(), &AtomicBool::new(false), &mut |_, _| {
+                count += 1;
+                Err(LandscapeError::input(std::path::Path::new("f"), "full"))
+            });
+        assert_eq!(failed.unwrap_err().to_string(), "f: full");
+        assert!(count < 7, "{count}");
+    }
+}

@@ -1,0 +1,206 @@
+//! The checkpoint in the middle of a surface: which file is meant, whose network it is, on which images it was trained.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tch::Device;
+
+use super::error::LandscapeError;
+use crate::arm::{ArmName, PerArm};
+use crate::config::{self, ArmSpec, Experiment, RUN_FILE};
+use crate::data::Dataset;
+use crate::model::{Plan, Weights, load_state};
+use crate::telemetry::event::{ControlChange, FORK};
+
+/// Ending of weights.
+const WEIGHTS: &str = "safetensors";
+/// Ending of what lies beside them and is none.
+const OPTIMIZER: &str = ".optim.safetensors";
+
+/// A checkpoint's file, and what its place says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located {
+    /// The weights.
+    pub file: PathBuf,
+    /// The run folder that it lies in.
+    pub run: Option<PathBuf>,
+    /// Steps done, if its folder says so.
+    pub step: Option<u64>,
+    /// The file's stem: the arm's name in a run folder.
+    pub stem: String,
+}
+
+/// A network, its weights, and its data.
+pub struct Source {
+    /// Where the weights lie.
+    pub located: Located,
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// Whose weights they are.
+    pub arm: ArmName,
+    /// The network.
+    pub plan: Arc<Plan>,
+    /// Its weights, on the CPU.
+    pub weights: Weights,
+    /// What it was trained on.
+    pub data: Dataset,
+}
+
+impl Source {
+    /// Reads the checkpoint that `path` means: a file, or a folder of a run or of a step in which `arm` chooses. The
+    /// experiment is that of the run folder, or `config` where given.
+    ///
+    /// # Errors
+    /// When there is no such checkpoint, its experiment is not known, or it holds another network.
+    pub fn open(
+        path: &Path,
+        arm: Option<&str>,
+        config: Option<&Path>,
+    ) -> Result<Self, LandscapeError> {
+        let located = locate(path, arm)?;
+        let experiment = experiment(&located, config)?;
+        let arms = arms_of(&experiment, &located)?;
+        let spec = choose(&arms, &located, arm)?;
+        let data = Dataset::load(&experiment.data)?;
+        let plan = Plan::resnet(&spec.model, spec.skip, data.shape.channels, data.classes);
+        let (weights, sha256) = read(&located.file, &plan)?;
+        Ok(Self { arm: spec.name.clone(), located, sha256, plan: Arc::new(plan), weights, data })
+    }
+}
+
+/// The weights of `plan` in a file, and the file's SHA-256 in hex.
+///
+/// # Errors
+/// When the file cannot be read or holds another network.
+pub fn read(file: &Path, plan: &Plan) -> Result<(Weights, String), LandscapeError> {
+    let bytes = fs::read(file).map_err(|e| LandscapeError::input(file, e))?;
+    let weights =
+        load_state(plan, &bytes, Device::Cpu).map_err(|e| LandscapeError::input(file, e))?;
+    let digest = Sha256::digest(&bytes);
+    Ok((weights, digest.iter().map(|b| format!("{b:02x}")).collect()))
+}
+
+/// The file that `path` means.
+///
+/// # Errors
+/// When there is none, or several and no `arm` to choose by.
+pub fn locate(path: &Path, arm: Option<&str>) -> Result<Located, LandscapeError> {
+    let file = match path.is_dir() {
+        false => path.to_owned(),
+        true => inside(path, arm)?,
+    };
+    if !file.is_file() {
+        let text = "no such checkpoint; expected a .safetensors file or a run folder";
+        return Err(LandscapeError::input(&file, text));
+    }
+    let folder = file.canonicalize().ok().and_then(|f| Some(f.parent()?.to_owned()));
+    let step = folder.as_deref().and_then(step_of);
+    let run = folder.and_then(|f| f.parent().map(Path::to_owned));
+    let run = run.filter(|r| r.join(RUN_FILE).is_file());
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Located { file, run, step, stem })
+}
+
+fn step_of(folder: &Path) -> Option<u64> {
+    folder.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
+}
+
+/// The checkpoint in a run's or a step's folder.
+fn inside(folder: &Path, arm: Option<&str>) -> Result<PathBuf, LandscapeError> {
+    let steps = steps(folder);
+    let place = match steps.last() {
+        Some((_, newest)) => newest.clone(),
+        None => folder.to_owned(),
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(OPTIMIZER)
+            && let Some(stem) = name.strip_suffix(".safetensors")
+        {
+            found.push(stem.to_owned());
+        }
+    }
+    found.sort();
+    let named = |stem: &str| place.join(format!("{stem}.{WEIGHTS}"));
+    match (arm, &found[..]) {
+        (Some(arm), _) if found.iter().any(|f| f == arm) => Ok(named(arm)),
+        (None, [only]) => Ok(named(only)),
+        (_, []) => Err(LandscapeError::input(folder, "holds no checkpoint")),
+        (Some(arm), _) => Err(LandscapeError::Option {
+            name: "--arm",
+            value: arm.to_owned(),
+            text: format!("{} holds {}", place.display(), found.join(", ")),
+        }),
+        (None, _) => {
+            let text = format!("holds {}; choose one with --arm", found.join(", "));
+            Err(LandscapeError::input(&place, text))
+        }
+    }
+}
+
+/// The checkpoints of a run folder, oldest first.
+pub fn steps(run: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = fs::read_dir(run).into_iter().flatten().flatten().map(|e| e.path());
+    let mut found: Vec<_> = entries.filter_map(|p| Some((step_of(&p)?, p))).collect();
+    found.sort();
+    found
+}
+
+fn experiment(located: &Located, config: Option<&Path>) -> Result<Experiment, LandscapeError> {
+    let own = located.run.as_ref().map(|run| run.join(RUN_FILE));
+    match config.map(Path::to_owned).or(own) {
+        Some(file) => Ok(config::load(&file.to_string_lossy(), &[])?),
+        None => {
+            let text = "lies in no run folder; say with --config which network and data it has";
+            Err(LandscapeError::input(&located.file, text))
+        }
+    }
+}
+
+/// The arms of the run at the checkpoint: those that it began with, and their forks.
+fn arms_of(experiment: &Experiment, located: &Located) -> Result<PerArm<ArmSpec>, LandscapeError> {
+    #[derive(serde::Deserialize)]
+    struct State {
+        #[serde(default)]
+        controls: Vec<ControlChange>,
+    }
+    let mut arms = experiment.arms.clone();
+    let path = located.file.with_file_name("state.json");
+    let Ok(text) = fs::read(&path) else { return Ok(arms) };
+    let state: State =
+        serde_json::from_slice(&text).map_err(|e| LandscapeError::input(&path, e))?;
+    for change in state.controls.iter().filter(|c| c.key == FORK) {
+        let parent = arms.ids().nth(change.from as usize);
+        if let (Some(parent), Some(name)) = (parent, &change.name) {
+            arms.push(ArmSpec { name: name.clone(), ..arms[parent].clone() });
+        }
+    }
+    Ok(arms)
+}
+
+/// The arm that the weights are of: the one named, else the one that the file is named for, else the only one.
+fn choose<'a>(
+    arms: &'a PerArm<ArmSpec>,
+    located: &Located,
+    arm: Option<&str>,
+) -> Result<&'a ArmSpec, LandscapeError> {
+    let of = |name: &str| arms.values().find(|a| a.name.as_str() == name);
+    let known = || arms.values().map(|a| a.name.to_string()).collect::<Vec<_>>().join(", ");
+    match arm {
+        Some(name) => of(name).ok_or_else(|| LandscapeError::Option {
+            name: "--arm",
+            value: name.to_owned(),
+            text: format!("the config's arms are {}", known()),
+        }),
+        None => {
+            let only = arms.values().next().filter(|_| arms.len() == 1);
+            of(&located.stem).or(only).ok_or_else(|| {
+                let text = format!("which network is it? Name one with --arm: {}", known());
+                LandscapeError::input(&located.file, text)
+            })
+        }
+    }
+}
