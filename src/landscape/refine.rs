@@ -110,7 +110,7 @@ impl Refinement {
             self.loss[point] = *loss;
             self.acc[point] = *acc;
             self.computed[point] = true;
-            let height = (loss.max(0.0) + LOG_SHIFT).ln();
+            let height = if loss.is_finite() { (loss.max(0.0) + LOG_SHIFT).ln() } else { f64::NAN };
             if self.level > 0 {
                 let off = (height - self.predict(point, &self.height)).abs();
                 // What cannot be told is taken for large.
@@ -145,7 +145,9 @@ impl Refinement {
             }
             let z = self.predict(point, &height);
             self.height[point] = z;
-            self.loss[point] = (z.exp() - LOG_SHIFT).max(0.0);
+            // `max` would make 0 of what is missing.
+            self.loss[point] =
+                if z.is_finite() { (z.exp() - LOG_SHIFT).max(0.0) } else { f64::NAN };
             self.acc[point] = self.predict(point, &acc).clamp(0.0, 1.0);
             self.error[point] = self.expected(point, before);
         }
@@ -352,11 +354,14 @@ mod tests {
 
     #[test]
     fn holes_are_bordered_by_computed_points() {
-        let r = refine(51, 51, |x, y| if x.hypot(y) > 0.9 { f64::NAN } else { 1.0 + x });
-        for (i, loss) in r.loss.iter().enumerate() {
-            let inside = ((i % 51) as f64 / 25.0 - 1.0).hypot((i / 51) as f64 / 25.0 - 1.0) <= 0.9;
-            assert_eq!(loss.is_finite(), inside, "{i}");
-        }
+        let r = refine(51, 51, |x, y| if x.hypot(y) < 0.6 { f64::NAN } else { 1.0 + x });
+        let radius = |i: usize| ((i % 51) as f64 / 25.0 - 1.0).hypot((i / 51) as f64 / 25.0 - 1.0);
+        let wrong: Vec<usize> =
+            (0..51 * 51).filter(|i| r.loss[*i].is_finite() != (radius(*i) >= 0.6)).collect();
+        // A tip narrower than the spacing above may be missed; never more than a cell of it.
+        assert!(wrong.len() < 10, "{wrong:?}");
+        assert!(wrong.iter().all(|i| (radius(*i) - 0.6).abs() < 0.04), "{wrong:?}");
+        assert!(share(&r) < 0.6, "the inside of a hole is not computed: {}", share(&r));
     }
 
     #[test]
