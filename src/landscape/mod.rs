@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod file;
 pub mod grid;
 pub mod images;
+pub mod journal;
 pub mod plane;
 pub mod refine;
 pub mod shard;

@@ -1,7 +1,11 @@
 //! Surface files: what they hold, and how it is read and written by the ending of their names.
 
 pub mod hdf5;
+pub mod npz;
+pub mod vts;
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::about::About;
@@ -89,6 +93,21 @@ pub struct SurfaceFile {
     pub curvature: Option<CurvatureMap>,
 }
 
+/// Endings of surface files.
+pub const ENDINGS: [&str; 3] = ["h5", "npz", "vts"];
+
+/// The ending of a surface file's name.
+///
+/// # Errors
+/// When it is none of [`ENDINGS`]: a line that says what is accepted.
+pub fn ending(path: &Path) -> Result<&'static str, String> {
+    let typed = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let known = |e: &str| e == typed || (e == "h5" && typed == "hdf5");
+    ENDINGS.into_iter().find(|e| known(e)).ok_or_else(|| {
+        "expected a name that ends in .h5 (HDF5), .npz (NumPy) or .vts (ParaView)".to_owned()
+    })
+}
+
 impl SurfaceFile {
     /// A file of these numbers alone.
     pub fn of(surface: Surface) -> Self {
@@ -103,6 +122,41 @@ impl SurfaceFile {
         }
     }
 
+    /// Writes the file as its ending asks, aside first and then renamed: what was there before stays until it is whole.
+    ///
+    /// # Errors
+    /// When the file system refuses, or the ending is none of [`ENDINGS`].
+    pub fn write(&self, path: &Path) -> Result<(), SurfaceError> {
+        let failed = |text: String| SurfaceError::File { path: path.to_owned(), text };
+        let ending = ending(path).map_err(failed)?;
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".new");
+        let aside = path.with_file_name(name);
+        let written = match ending {
+            "npz" => File::create(&aside)
+                .map_err(|e| e.to_string())
+                .and_then(|file| npz::write(self, BufWriter::new(file))),
+            "vts" => File::create(&aside)
+                .and_then(|file| {
+                    let mut file = BufWriter::new(file);
+                    vts::write(self, &mut file)?;
+                    file.flush()
+                })
+                .map_err(|e| e.to_string()),
+            _ => hdf5::write(self, &aside).map_err(|e| match e {
+                SurfaceError::File { text, .. } => text,
+                other => other.to_string(),
+            }),
+        };
+        let synced = |()| File::open(&aside).and_then(|f| f.sync_all()).map_err(|e| e.to_string());
+        let renamed = |()| std::fs::rename(&aside, path).map_err(|e| e.to_string());
+        written.and_then(synced).and_then(renamed).map_err(|text| {
+            let _ = std::fs::remove_file(&aside);
+            failed(text)
+        })
+    }
+
     /// Reads an HDF5 file.
     ///
     /// # Errors
@@ -111,5 +165,31 @@ impl SurfaceFile {
         let failed = |text: String| SurfaceError::File { path: path.to_owned(), text };
         let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
         hdf5::parse(bytes).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_written_whole_and_by_their_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut content = SurfaceFile::of(Surface::new(vec![0.0, 1.0], Vec::new()));
+        content.surface.loss = vec![1.0, 2.0];
+        content.images = vec![0];
+        for ending in ENDINGS {
+            content.write(&dir.path().join(format!("s.{ending}"))).unwrap();
+        }
+        let mut names: Vec<String> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["s.h5", "s.npz", "s.vts"], "nothing is left aside");
+        let told = content.write(&dir.path().join("s.csv")).unwrap_err().to_string();
+        assert!(told.contains("s.csv: expected a name that ends in .h5"), "{told}");
+        let told = content.write(Path::new("/nonexistent/s.npz")).unwrap_err().to_string();
+        assert!(told.contains("/nonexistent/s.npz: "), "{told}");
     }
 }

@@ -1,0 +1,256 @@
+//! What of a surface is done, on disk point by point: a killed program goes on where it was.
+//!
+//! One line a point, appended in one write; numbers in the shortest decimals that read back to the same bits. The first
+//! line says whose points they are.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::about::About;
+use super::error::LandscapeError;
+use super::file::SurfaceFile;
+
+/// What a surface is of, all but its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// As its file tells.
+    pub about: About,
+    /// Digest of both axes.
+    pub grid: String,
+    /// Digest of the images' indices.
+    pub images: String,
+    /// Digest of the directions.
+    pub directions: String,
+}
+
+impl Identity {
+    /// The identity of a file.
+    pub fn of(content: &SurfaceFile) -> Self {
+        let SurfaceFile { surface, about, images, directions, .. } = content;
+        let axes = surface.xs.iter().chain([f64::NAN].iter()).chain(&surface.ys);
+        let values = directions.iter().flatten().flat_map(|d| &d.values);
+        Self {
+            about: about.clone(),
+            grid: digest(axes.map(|v| v.to_le_bytes())),
+            images: digest(images.iter().map(|i| i.to_le_bytes())),
+            directions: digest(values.map(|v| v.to_le_bytes())),
+        }
+    }
+
+    /// The first thing in which two identities differ, and what each says; none if they are of one surface. Parts of
+    /// one surface do not differ by being other parts.
+    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let digests = |i: &Self| {
+            [
+                ("grid", i.grid.clone()),
+                ("images", i.images.clone()),
+                ("directions", i.directions.clone()),
+            ]
+        };
+        self.about.difference(&other.about).or_else(|| {
+            let mut pairs = digests(self).into_iter().zip(digests(other));
+            let ((name, a), (_, b)) = pairs.find(|(a, b)| a != b)?;
+            Some((name, short(&a), short(&b)))
+        })
+    }
+}
+
+/// The beginning of a digest, for people.
+fn short(digest: &str) -> String {
+    digest.chars().take(8).collect()
+}
+
+fn digest<const N: usize>(parts: impl Iterator<Item = [u8; N]>) -> String {
+    let mut hasher = Sha256::new();
+    parts.for_each(|part| hasher.update(part));
+    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Two figures of a point: its index in the grid and what was found there.
+pub type Entry = (usize, f64, f64);
+
+/// What a journal holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entries {
+    /// Loss and accuracy.
+    pub points: Vec<Entry>,
+    /// Largest and smallest eigenvalue of the Hessian.
+    pub curvature: Vec<Entry>,
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Where the journal of a surface file lies.
+    pub fn path_of(file: &Path) -> PathBuf {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        file.with_file_name(name)
+    }
+
+    /// Opens the journal at `path`, new or left by a program that was stopped, for the surface `identity`.
+    ///
+    /// # Errors
+    /// When another process holds it, it is another surface's, or the file system refuses.
+    pub fn open(path: &Path, identity: &Identity) -> Result<(Self, Entries), LandscapeError> {
+        let io = || LandscapeError::io(path);
+        let options = File::options().read(true).append(true).create(true).to_owned();
+        let mut file = options.open(path).map_err(io())?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(LandscapeError::input(path, "another landscope computes this surface"));
+            }
+            // A file system that knows no locks lets everybody in.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io())?;
+        // The last line may have been cut off.
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        file.set_len(whole as u64).map_err(io())?;
+        let mut journal = Self { path: path.to_owned(), file };
+        let text = String::from_utf8_lossy(&bytes[..whole]);
+        let mut lines = text.lines();
+        match lines.next() {
+            None => {
+                let header =
+                    serde_json::to_string(identity).map_err(|e| LandscapeError::input(path, e))?;
+                journal.line(&header)?;
+                Ok((journal, Entries::default()))
+            }
+            Some(header) => {
+                let left: Identity = serde_json::from_str(header)
+                    .map_err(|_| LandscapeError::input(path, "is no journal of a surface"))?;
+                refuse_other(path, &left, identity)?;
+                Ok((journal, read_entries(lines)))
+            }
+        }
+    }
+
+    /// Adds a point's loss and accuracy.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn point(&mut self, (index, loss, acc): Entry) -> Result<(), LandscapeError> {
+        self.line(&format!("p {index} {loss:?} {acc:?}"))
+    }
+
+    /// Adds a point's extreme eigenvalues.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn curvature(&mut self, (index, max, min): Entry) -> Result<(), LandscapeError> {
+        self.line(&format!("h {index} {max:?} {min:?}"))
+    }
+
+    fn line(&mut self, text: &str) -> Result<(), LandscapeError> {
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(LandscapeError::io(&self.path))
+    }
+
+    /// Removes the journal of a surface whose file is whole.
+    pub fn remove(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Refuses what is not of the surface `wanted`.
+///
+/// # Errors
+/// Names the first difference.
+pub fn refuse_other(
+    path: &Path,
+    found: &Identity,
+    wanted: &Identity,
+) -> Result<(), LandscapeError> {
+    let shards = (found.about.shard, wanted.about.shard);
+    let told = |s: Option<(u64, u64)>| s.map_or("whole".to_owned(), |(i, n)| format!("{i}/{n}"));
+    let shard = (shards.0 != shards.1).then(|| ("shard", told(shards.0), told(shards.1)));
+    match found.difference(wanted).or(shard) {
+        None => Ok(()),
+        Some((name, there, here)) => Err(LandscapeError::input(
+            path,
+            format!(
+                "is of another surface ({name} {there}, here {here}); choose another --out, or remove it"
+            ),
+        )),
+    }
+}
+
+fn read_entries<'a>(lines: impl Iterator<Item = &'a str>) -> Entries {
+    let mut entries = Entries::default();
+    for line in lines {
+        let mut words = line.split(' ');
+        let (kind, index) = (words.next(), words.next().and_then(|w| w.parse().ok()));
+        let mut number = || words.next().and_then(|w| w.parse::<f64>().ok());
+        // A line that is none was torn in some way that no write of ours makes: its point is computed again.
+        if let (Some(index), Some(a), Some(b)) = (index, number(), number()) {
+            match kind {
+                Some("p") => entries.points.push((index, a, b)),
+                Some("h") => entries.curvature.push((index, a, b)),
+                _ => {}
+            }
+        }
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::surface::Surface;
+    use super::*;
+
+    fn identity(seed: u64) -> Identity {
+        let about = About { seed, arm: "skip".to_owned(), cosine: 0.5, ..About::default() };
+        let surface = Surface::new(vec![0.0, 1.0], vec![0.0, 1.0]);
+        Identity::of(&SurfaceFile { about, images: vec![1, 2], ..SurfaceFile::of(surface) })
+    }
+
+    #[test]
+    fn what_was_written_comes_back_to_the_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Journal::path_of(&dir.path().join("s.h5"));
+        assert!(path.ends_with("s.h5.part"));
+        let (mut journal, entries) = Journal::open(&path, &identity(1)).unwrap();
+        assert_eq!(entries, Entries::default());
+        let told = Journal::open(&path, &identity(1)).unwrap_err().to_string();
+        assert!(told.contains("another landscope"), "{told}");
+        journal.point((3, 0.1 + 0.2, 1.0 / 3.0)).unwrap();
+        journal.point((0, f64::NAN, f64::INFINITY)).unwrap();
+        journal.curvature((3, -1e-300, 2.5)).unwrap();
+        drop(journal);
+        // A kill in the middle of a line.
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"p 2 0.5").unwrap();
+        let (mut journal, entries) = Journal::open(&path, &identity(1)).unwrap();
+        assert_eq!(entries.points[0], (3, 0.1 + 0.2, 1.0 / 3.0));
+        assert!(entries.points[1].1.is_nan() && entries.points[1].2 == f64::INFINITY);
+        assert_eq!((entries.points.len(), &entries.curvature[..]), (2, &[(3, -1e-300, 2.5)][..]));
+        journal.point((2, 0.5, 0.25)).unwrap();
+        drop(journal);
+        let (journal, entries) = Journal::open(&path, &identity(1)).unwrap();
+        assert_eq!(entries.points[2], (2, 0.5, 0.25));
+        journal.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_surfaces_journal_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.h5.part");
+        drop(Journal::open(&path, &identity(1)).unwrap());
+        let told = Journal::open(&path, &identity(2)).unwrap_err();
+        assert!(told.is_bad_input());
+        assert!(told.to_string().contains("another surface (seed 1, here 2)"), "{told}");
+        fs::write(&path, "hello\n").unwrap();
+        assert!(Journal::open(&path, &identity(1)).unwrap_err().to_string().contains("no journal"));
+    }
+}
