@@ -2,4 +2,7 @@
 
 pub mod angle;
 pub mod contour;
+mod difference;
+mod flatness;
 pub mod levels;
+pub mod statistics;
