@@ -5,4 +5,6 @@ pub mod contour;
 mod difference;
 mod flatness;
 pub mod levels;
+pub mod pca;
+pub mod projection;
 pub mod statistics;
