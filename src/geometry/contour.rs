@@ -36,7 +36,15 @@ struct Edge {
 }
 
 impl Grid<'_> {
-    fn at(&self, row: usize, col: usize) -> f64 {
+    /// Whether the axes are finite and rise, and the values fill the grid.
+    pub(super) fn is_sound(&self) -> bool {
+        let rises = |axis: &[f64]| {
+            axis.iter().all(|v| v.is_finite()) && axis.windows(2).all(|w| w[0] < w[1])
+        };
+        rises(self.xs) && rises(self.ys) && self.values.len() == self.xs.len() * self.ys.len()
+    }
+
+    pub(super) fn at(&self, row: usize, col: usize) -> f64 {
         self.values[row * self.xs.len() + col]
     }
 

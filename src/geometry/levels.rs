@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 use ndarray_stats::Quantile1dExt;
-use ndarray_stats::interpolate::Linear;
+use ndarray_stats::interpolate::{Higher, Lower};
 use noisy_float::types::{N64, n64};
 
 /// Isolines that a map shows: more run together in a panel of 30 columns.
@@ -13,14 +13,21 @@ const DIGITS: i32 = 3;
 /// The finite values' quantiles at the shares `at` (each in [0, 1]), linearly interpolated; empty without any
 /// finite value.
 pub fn quantiles<'a>(values: impl IntoIterator<Item = &'a f64>, at: &[f64]) -> Vec<f64> {
-    let mut finite: Array1<N64> =
-        values.into_iter().filter(|v| v.is_finite()).map(|v| n64(*v)).collect();
+    // The place makes equal values distinct: the library's selection recurses once for each value equal to its pivot,
+    // and a large constant surface would end the stack.
+    let finite = values.into_iter().filter(|v| v.is_finite()).enumerate();
+    let mut finite: Array1<(N64, usize)> = finite.map(|(place, v)| (n64(*v), place)).collect();
+    let last = finite.len().saturating_sub(1) as f64;
     let shares: Array1<N64> = at.iter().map(|q| n64(q.clamp(0.0, 1.0))).collect();
     // The only errors are an empty array and a share outside [0, 1].
-    finite
-        .quantiles_mut(&shares, &Linear)
-        .map(|found| found.iter().map(|v| v.raw()).collect())
-        .unwrap_or_default()
+    let (Ok(below), Ok(above)) =
+        (finite.quantiles_mut(&shares, &Lower), finite.quantiles_mut(&shares, &Higher))
+    else {
+        return Vec::new();
+    };
+    let ends = below.iter().zip(&above).map(|(low, high)| (low.0.raw(), high.0.raw()));
+    let part = shares.iter().map(|q| (q.raw() * last).fract());
+    part.zip(ends).map(|(part, (low, high))| low + part * (high - low)).collect()
 }
 
 /// At most `count` rising levels that split the finite values into equal parts, rounded to three significant digits;
@@ -57,6 +64,12 @@ mod tests {
     }
 
     #[test]
+    fn a_large_constant_surface_has_quantiles() {
+        let constant = vec![0.5; 1 << 18];
+        assert_eq!(quantiles(&constant, &[0.0, 0.3, 1.0]), [0.5, 0.5, 0.5]);
+    }
+
+    #[test]
     fn levels_are_rounded_and_told_once() {
         assert_eq!(round_digits(0.123_456), 0.123);
         assert_eq!(round_digits(-98_765.0), -98_800.0);
@@ -65,6 +78,16 @@ mod tests {
     }
 
     proptest! {
+        /// Against the definition on sorted values.
+        #[test]
+        fn quantiles_lie_between_neighbours_in_order(mut values in prop::collection::vec(0..20i32, 1..60), q in 0.0..=1.0f64) {
+            let found = quantiles(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), &[q])[0];
+            values.sort_unstable();
+            let at = q * (values.len() - 1) as f64;
+            let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
+            prop_assert!((found - f64::from(low) - at.fract() * f64::from(high - low)).abs() < 1e-9);
+        }
+
         #[test]
         fn levels_rise_and_stay_in_range(values in prop::collection::vec(1e-6..1e6f64, 1..200)) {
             let levels = quantile_levels(&values, LEVELS);

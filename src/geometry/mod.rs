@@ -2,4 +2,9 @@
 
 pub mod angle;
 pub mod contour;
+mod difference;
+mod flatness;
 pub mod levels;
+pub mod pca;
+pub mod projection;
+pub mod statistics;
