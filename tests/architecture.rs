@@ -33,7 +33,22 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("link", &["arm", "telemetry"]),
     ("ui", &["arm", "geometry", "link", "telemetry"]),
     ("headless", &["arm", "config", "engine", "link", "record", "telemetry"]),
-    ("cli", &["arm", "config", "engine", "headless", "link", "record", "telemetry", "train", "ui"]),
+    (
+        "cli",
+        &[
+            "arm",
+            "config",
+            "engine",
+            "geometry",
+            "headless",
+            "landscape",
+            "link",
+            "record",
+            "telemetry",
+            "train",
+            "ui",
+        ],
+    ),
 ];
 /// The rooms that may name libtorch.
 const TORCH: [&str; 4] = ["data", "model", "train", "landscape"];

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::surface_args::{MergeArgs, SurfaceArgs};
 use crate::config::DEFAULT_CONFIG;
 
 /// Where run folders are made, unless `--out` says otherwise.
@@ -33,6 +34,10 @@ pub enum Sub {
     Attach(AttachArgs),
     /// Stop a live run after a checkpoint
     Stop(StopArgs),
+    /// Compute the loss around a checkpoint
+    Surface(SurfaceArgs),
+    /// Put the shards of a surface together
+    Merge(MergeArgs),
     /// Data sets
     Data {
         /// What to do with them.

@@ -5,10 +5,15 @@ mod bench;
 mod completions;
 mod data;
 mod engine;
+mod interrupt;
 mod live;
+mod merge;
 mod panics;
 mod run;
 mod say;
+mod statistics;
+mod surface;
+mod surface_args;
 mod watch;
 
 use std::process::ExitCode;
@@ -22,6 +27,7 @@ use say::complain;
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+use crate::landscape::error::LandscapeError;
 
 /// Exit status of a run that failed while running.
 const FAILED: u8 = 1;
@@ -39,6 +45,8 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Ls(args)) => live::ls(&args),
         Some(Sub::Attach(args)) => live::attach(&args),
         Some(Sub::Stop(args)) => live::stop(&args),
+        Some(Sub::Surface(args)) => surface::surface(&args),
+        Some(Sub::Merge(args)) => merge::merge(&args),
         Some(Sub::Data { command: DataCommand::List }) => data::list(),
         Some(Sub::Bench(args)) => bench::bench(&args),
         Some(Sub::Completions { shell }) => completions::print(shell),
@@ -46,7 +54,8 @@ pub fn main(start: Instant) -> ExitCode {
     done.unwrap_or_else(|report| {
         let status = status_of(&report);
         // One line, for logs and scripts. Errors of the rooms are whole sentences that hold their source already.
-        match report.is::<ConfigError>() || report.is::<EngineError>() {
+        let whole = report.is::<ConfigError>() || report.is::<EngineError>();
+        match whole || report.is::<LandscapeError>() {
             true => complain(&report),
             false => complain(format_args!("{report:#}")),
         }
@@ -59,8 +68,8 @@ fn status_of(report: &Report) -> u8 {
     if report.is::<ConfigError>() {
         return BAD_INPUT;
     }
-    match report.downcast_ref::<EngineError>() {
-        Some(error) if error.is_bad_input() => BAD_INPUT,
-        _ => FAILED,
-    }
+    let engine = report.downcast_ref::<EngineError>().is_some_and(EngineError::is_bad_input);
+    let landscape =
+        report.downcast_ref::<LandscapeError>().is_some_and(LandscapeError::is_bad_input);
+    if engine || landscape { BAD_INPUT } else { FAILED }
 }

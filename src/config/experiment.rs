@@ -54,6 +54,23 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+impl std::str::FromStr for DeviceChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "auto, cpu, cuda or cuda:N";
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => {
+                let index = text.strip_prefix("cuda:").ok_or(expected)?;
+                index.parse().map(Self::Cuda).map_err(|_| expected)
+            }
+        }
+    }
+}
+
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {

@@ -66,16 +66,7 @@ fn name(text: &str, key: &str) -> Resolved<String> {
 }
 
 fn device(text: &str) -> Resolved<DeviceChoice> {
-    let unknown = || ConfigError::value("device", text, "auto, cpu, cuda or cuda:N");
-    match text {
-        "auto" => Ok(DeviceChoice::Auto),
-        "cpu" => Ok(DeviceChoice::Cpu),
-        "cuda" => Ok(DeviceChoice::Cuda(0)),
-        _ => {
-            let index = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-            index.parse().map(DeviceChoice::Cuda).map_err(|_| unknown())
-        }
-    }
+    text.parse().map_err(|expected| ConfigError::value("device", text, expected))
 }
 
 fn length(typed: &Typed) -> Resolved<Length> {

@@ -56,7 +56,8 @@ fn add(sum: &mut SurfaceFile, part: &SurfaceFile, path: &Path) -> Result<(), Lan
         if acc.is_nan() {
             continue;
         }
-        if !old_acc.is_nan() && !(same(*old_loss, loss) && same(*old_acc, acc)) {
+        let agree = same(*old_loss, loss) && same(*old_acc, acc);
+        if !(old_acc.is_nan() || agree) {
             let (x, y) = part.surface.place(index);
             let text = format!("differs from another file at ({x}, {y}): {loss}, there {old_loss}");
             return Err(LandscapeError::input(path, text));
@@ -73,9 +74,10 @@ fn add(sum: &mut SurfaceFile, part: &SurfaceFile, path: &Path) -> Result<(), Lan
         (Some(a), Some(b)) => {
             let pairs = [(&mut a.lambda_max, &b.lambda_max), (&mut a.lambda_min, &b.lambda_min)];
             for (old, new) in pairs {
-                old.iter_mut().zip(new).filter(|(a, b)| a.is_nan() && !b.is_nan()).for_each(
-                    |(a, b)| *a = *b,
-                );
+                old.iter_mut()
+                    .zip(new)
+                    .filter(|(a, b)| a.is_nan() && !b.is_nan())
+                    .for_each(|(a, b)| *a = *b);
             }
         }
         (a, Some(b)) if a.is_none() => *a = Some(b.clone()),
@@ -131,7 +133,10 @@ mod tests {
         let told = merged(&[part(1, 1.0, 0), part(2, 1.0, 9)]).unwrap_err();
         assert!(told.is_bad_input());
         let told = told.to_string();
-        assert!(told.contains("1.h5: does not belong to") && told.contains("seed 9, there 0"), "{told}");
+        assert!(
+            told.contains("1.h5: does not belong to") && told.contains("seed 9, there 0"),
+            "{told}"
+        );
         let mut other = part(2, 1.0, 0);
         other.directions[0][0].values[0] = 7.0;
         let told = merged(&[part(1, 1.0, 0), other]).unwrap_err().to_string();

@@ -46,6 +46,8 @@ pub struct Source {
     pub weights: Weights,
     /// What it was trained on.
     pub data: Dataset,
+    /// The run's seed, which its live maps' directions are drawn by.
+    pub seed: u64,
 }
 
 impl Source {
@@ -66,7 +68,16 @@ impl Source {
         let data = Dataset::load(&experiment.data)?;
         let plan = Plan::resnet(&spec.model, spec.skip, data.shape.channels, data.classes);
         let (weights, sha256) = read(&located.file, &plan)?;
-        Ok(Self { arm: spec.name.clone(), located, sha256, plan: Arc::new(plan), weights, data })
+        let seed = experiment.seed;
+        Ok(Self {
+            arm: spec.name.clone(),
+            located,
+            sha256,
+            plan: Arc::new(plan),
+            weights,
+            data,
+            seed,
+        })
     }
 }
 

@@ -53,6 +53,21 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, DeviceError> {
     }
 }
 
+/// All devices that `choice` stands for where work can be shared: every GPU, unless one is named; else the CPU.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_all(choice: DeviceChoice) -> Result<Vec<Device>, DeviceError> {
+    let first = choose(choice)?;
+    match (choice, first) {
+        (DeviceChoice::Auto, Device::Cuda(_)) => {
+            let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1);
+            Ok((0..count).map(Device::Cuda).collect())
+        }
+        _ => Ok(vec![first]),
+    }
+}
+
 fn has_driver() -> bool {
     ["/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvidiactl"]
         .iter()

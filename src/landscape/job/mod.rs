@@ -1,0 +1,109 @@
+//! A surface from its request to its file.
+
+mod points;
+mod setup;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tch::Device;
+
+use super::crew::{Crew, Means};
+use super::error::LandscapeError;
+use super::file::SurfaceFile;
+use super::journal::{Identity, Journal, refuse_other};
+use super::request::Request;
+use points::Points;
+use setup::Setup;
+
+/// With what a surface is computed.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The CPU, or GPUs that share the grid.
+    pub devices: Vec<Device>,
+    /// Threads on the CPU.
+    pub threads: usize,
+}
+
+/// How far a surface is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// What is being done, for people.
+    pub what: &'static str,
+    /// Points known.
+    pub done: usize,
+    /// Points there will be; of a refined grid those that are wanted so far.
+    pub total: usize,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The file.
+    pub file: PathBuf,
+    /// What it holds.
+    pub content: SurfaceFile,
+    /// Whether all is done, or what was done when it was stopped.
+    pub finished: bool,
+    /// Points computed now; the others were known from before.
+    pub computed: usize,
+    /// Time spent on them.
+    pub took: Duration,
+}
+
+/// Computes the surface that `request` asks for, goes on with one that was stopped, and writes its file. Once `stop` is
+/// set it ends after the points in the making and keeps what is done.
+///
+/// # Errors
+/// When something cannot be read, computed or written; what was computed until then stays in the journal.
+pub fn run(
+    request: &Request,
+    machine: &Machine,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LandscapeError> {
+    request.check()?;
+    let Setup { source, plane, mut content, chosen, file, visited } = Setup::new(request)?;
+    let identity = Identity::of(&content);
+    let earlier = earlier(&file, &identity)?;
+    if let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(LandscapeError::io(folder))?;
+    }
+    let (journal, entries) = Journal::open(&Journal::path_of(&file), &identity)?;
+    let split = if request.test { &source.data.test } else { &source.data.train };
+    let means = Means {
+        devices: machine.devices.clone(),
+        threads: machine.threads,
+        statistics: request.bn,
+        precision: request.precision,
+    };
+    let mut points = Points::new(&content, request, journal, &entries, earlier.as_ref());
+    let start = Instant::now();
+    let mut crew = Crew::new(&plane, split, &chosen, &means)?;
+    points.compute(&mut content, &mut crew, stop, tell)?;
+    let took = start.elapsed();
+    let finished = !stop.load(Ordering::Relaxed);
+    if let (Some(visited), true) = (&visited, finished) {
+        points::losses_on_path(&mut content, visited, &source, split, &chosen, &means)?;
+    }
+    content.write(&file)?;
+    let computed = points.computed;
+    if finished {
+        points.end();
+    }
+    Ok(Outcome { file, content, finished, computed, took })
+}
+
+/// What an earlier file of the same surface holds; none without one.
+fn earlier(
+    file: &std::path::Path,
+    identity: &Identity,
+) -> Result<Option<SurfaceFile>, LandscapeError> {
+    // .npz and .vts are not read again: what is there under such a name is written anew.
+    if !file.is_file() || super::file::ending(file) != Ok("h5") {
+        return Ok(None);
+    }
+    let found = SurfaceFile::read(file)?;
+    refuse_other(file, &Identity::of(&found), identity)?;
+    Ok(Some(found))
+}

@@ -1,0 +1,158 @@
+//! What a request amounts to: the network, the plane, the grid, the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::about::{About, word};
+use super::super::direction::{DirectionSpec, by_parameter};
+use super::super::error::LandscapeError;
+use super::super::file::{SurfaceFile, Trajectory};
+use super::super::images::choose_images;
+use super::super::plane::{Plane, axes};
+use super::super::principal::Visited;
+use super::super::request::{ImageCount, PlaneKind, Request, Rows};
+use super::super::source::{Source, locate, read};
+use super::super::span::Span;
+use super::super::surface::Surface;
+use crate::model::Weights;
+use tch::Device;
+
+/// The line from one network to another, as the reference code draws it: half of the way on both sides.
+const LINE: Span = Span { min: -0.5, max: 1.5, n: 51 };
+/// Points on a side where the range follows a path.
+const SIDE: usize = 51;
+
+/// Everything that is known before the first point.
+pub struct Setup {
+    /// The network in the middle.
+    pub source: Source,
+    /// The plane through it.
+    pub plane: Plane,
+    /// The file as it will be, its points unknown.
+    pub content: SurfaceFile,
+    /// Images used.
+    pub chosen: Vec<i64>,
+    /// Where the file goes.
+    pub file: PathBuf,
+    /// The run's checkpoints, of a principal plane.
+    pub visited: Option<Visited>,
+}
+
+impl Setup {
+    /// Reads and checks what `request` names.
+    ///
+    /// # Errors
+    /// When it cannot be followed.
+    pub fn new(request: &Request) -> Result<Self, LandscapeError> {
+        let source =
+            Source::open(&request.checkpoint, request.arm.as_deref(), request.config.as_deref())?;
+        let profile =
+            request.y == Rows::None || (request.to.is_some() && request.y == Rows::Fitting);
+        let seed = request.seed.unwrap_or(source.seed);
+        let mut about = About {
+            checkpoint: source.located.file.display().to_string(),
+            weights_sha256: source.sha256.clone(),
+            arm: source.arm.to_string(),
+            step: source.located.step.unwrap_or(0),
+            plane: "random".to_owned(),
+            norm: word(&request.norm),
+            ignore: word(&request.ignore),
+            seed,
+            split: request.split().to_owned(),
+            bn: word(&request.bn),
+            precision: word(&request.precision),
+            shard: request.shard.map(|s| (s.index, s.of)),
+            ..About::default()
+        };
+        let center = source.weights.copy_to(Device::Cpu)?;
+        let plan = Arc::clone(&source.plan);
+        let mut path: Option<Trajectory> = None;
+        let mut visited = None;
+        let spec = DirectionSpec { seed, norm: request.norm, ignore: request.ignore };
+        let plane = match (&request.to, request.plane) {
+            (Some(to), _) => {
+                let located = locate(to, request.arm.as_deref().or(Some(source.arm.as_str())))?;
+                let (other, sha256) = read(&located.file, &plan)?;
+                about.to = located.file.display().to_string();
+                about.to_sha256 = sha256;
+                about.plane = "line".to_owned();
+                line(plan, center, &other, (!profile).then_some(spec))?
+            }
+            (None, PlaneKind::Random) => Plane::random(plan, center, spec, axes(profile))?,
+            (None, PlaneKind::Pca) => {
+                let run = source.located.run.clone().ok_or_else(|| LandscapeError::Option {
+                    name: "--plane",
+                    value: "pca".to_owned(),
+                    text: "needs a checkpoint in a run folder, beside others of its run".to_owned(),
+                })?;
+                let step = source.located.step.unwrap_or(u64::MAX);
+                let all = Visited::read(&run, source.arm.as_str(), step, &plan)?;
+                let found = all.plane(&plan, if profile { 1 } else { 2 })?;
+                about.plane = "pca".to_owned();
+                about.variance = found.shares;
+                path = Some(found.path);
+                visited = Some(all);
+                Plane::new(plan, center, found.directions, None)?
+            }
+        };
+        about.cosine = plane.cosine()?;
+        let (xs, ys) = coordinates(request, profile, path.as_ref());
+        let split = if request.test { &source.data.test } else { &source.data.train };
+        let count = match request.images {
+            ImageCount::All => split.len(),
+            ImageCount::Count(count) => count,
+        };
+        let chosen = choose_images(split.len(), count);
+        let file = request.file(&source.located, source.arm.as_str(), (xs.len(), ys.len()));
+        let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
+        let directions = directions.collect::<Result<_, _>>()?;
+        let images = chosen.clone();
+        let surface = Surface::new(xs, ys);
+        let content =
+            SurfaceFile { about, images, directions, trajectory: path, ..SurfaceFile::of(surface) };
+        Ok(Self { source, plane, content, chosen, file, visited })
+    }
+}
+
+/// The line from `center` to `other`; with `across`, a random direction beside it.
+fn line(
+    plan: Arc<crate::model::Plan>,
+    center: Weights,
+    other: &Weights,
+    across: Option<DirectionSpec>,
+) -> Result<Plane, LandscapeError> {
+    let Some(spec) = across else { return Ok(Plane::between(plan, center, other)?) };
+    let _no_grad = tch::no_grad_guard();
+    let way = other.theta.f_sub(&center.theta)?;
+    let statistics = other.running.f_sub(&center.running)?;
+    let side =
+        super::super::direction::draw(&plan, &center, spec, super::super::direction::Axis::Y)?;
+    Ok(Plane::new(plan, center, vec![way, side], Some(statistics))?)
+}
+
+/// Columns and rows: as asked, else what fits the plane.
+fn coordinates(
+    request: &Request,
+    profile: bool,
+    path: Option<&Trajectory>,
+) -> (Vec<f64>, Vec<f64>) {
+    let fitting = |along: fn(&Trajectory) -> &Vec<f64>| match path {
+        None => Span::REFERENCE,
+        Some(path) => {
+            let values = along(path);
+            let low = values.iter().copied().fold(0.0, f64::min);
+            let high = values.iter().copied().fold(0.0, f64::max);
+            Span::around(low, high, SIDE)
+        }
+    };
+    let x = request.x.unwrap_or_else(|| match request.to {
+        Some(_) => LINE,
+        None => fitting(|p| &p.xs),
+    });
+    let ys = match request.y {
+        _ if profile => Vec::new(),
+        Rows::Given(span) => span.points(),
+        Rows::Fitting | Rows::None => fitting(|p| &p.ys).points(),
+    };
+    (x.points(), ys)
+}
