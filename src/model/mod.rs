@@ -3,6 +3,7 @@
 mod draw;
 mod fold;
 mod init;
+mod kernel;
 mod network;
 mod plan;
 mod state;
@@ -10,6 +11,7 @@ mod state;
 pub use draw::named_rng;
 pub use fold::{Folded, FoldedLayout, Tally};
 pub use init::initial_weights;
+pub use kernel::{Block, Kernel, Precision, Prepared, Scratch};
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
