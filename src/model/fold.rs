@@ -158,6 +158,14 @@ pub struct Tally {
     pub images: f64,
 }
 
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.right += other.right;
+        self.images += other.images;
+    }
+}
+
 impl Tally {
     /// Adds a batch: `logits` [b, classes], `labels` [b].
     ///

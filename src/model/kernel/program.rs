@@ -1,0 +1,199 @@
+//! A plan turned into steps over activations of known size.
+
+use std::ops::Range;
+
+use super::frame::Frame;
+use super::layer::{Conv, Method};
+use super::simd::Simd;
+use super::{direct, winograd};
+use crate::model::plan::{ConvPlan, Plan, Shortcut};
+
+/// Most pixels on a side: past it, memory per thread would be large, and libtorch is as good.
+const LARGEST_SIDE: usize = 256;
+
+/// One conv: from where to where, and where its weights lie.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) conv: Conv,
+    /// The frame that it reads; none: the images.
+    pub(super) from: Option<usize>,
+    /// The frame that it writes.
+    pub(super) to: usize,
+    /// Filters and bias in the folded vector.
+    pub(super) filters: Range<usize>,
+    pub(super) folded_bias: Range<usize>,
+    /// Where they lie prepared.
+    pub(super) direct: Range<usize>,
+    pub(super) tiles: Range<usize>,
+    pub(super) bias: Range<usize>,
+}
+
+/// The linear layer's place in the folded vector.
+#[derive(Clone, Debug)]
+pub(super) struct HeadStep {
+    pub(super) from: usize,
+    pub(super) weights: Range<usize>,
+    pub(super) bias: Range<usize>,
+}
+
+/// All steps.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) images: Frame,
+    pub(super) frames: Vec<Frame>,
+    pub(super) steps: Vec<Step>,
+    pub(super) head: HeadStep,
+    pub(super) classes: usize,
+    /// Scalars of the folded vector.
+    pub(super) scalars: usize,
+    /// Vectors between the steps of a conv by tiles.
+    pub(super) room: [usize; 2],
+}
+
+impl Program {
+    /// The steps of `plan` for images of `height` x `width`, packed for `S`; none if there is a layer that the kernels
+    /// do not know.
+    pub(super) fn new<S: Simd>(
+        plan: &Plan,
+        height: i64,
+        width: i64,
+        only: Option<Method>,
+    ) -> Option<Self> {
+        let [channels, height, width] =
+            [plan.channels, height, width].map(|n| usize::try_from(n).ok());
+        let images = Frame { channels: channels?, height: height?, width: width? };
+        let sides = 1..=LARGEST_SIDE;
+        if images.channels == 0 || !sides.contains(&images.height) || !sides.contains(&images.width)
+        {
+            return None;
+        }
+        let mut draft = Draft::<S> {
+            plan,
+            only,
+            frames: Vec::new(),
+            steps: Vec::new(),
+            ends: [0; 3],
+            simd: std::marker::PhantomData,
+        };
+        let stem = draft.conv(plan.stem, images)?;
+        let mut x = draft.frame(stem.to);
+        draft.step(plan.stem, Conv { relu: true, ..stem }, None, x)?;
+        // The inner frame is used again by every block of its shape.
+        let mut inner = None::<usize>;
+        for block in &plan.blocks {
+            let input = draft.frames[x];
+            let first = Conv { relu: true, ..draft.conv(block.conv1, input)? };
+            let middle = match inner {
+                Some(frame) if draft.frames[frame] == first.to => frame,
+                _ => draft.frame(first.to),
+            };
+            inner = Some(middle);
+            let second = Conv { relu: true, ..draft.conv(block.conv2, first.to)? };
+            let to = match block.shortcut {
+                Shortcut::Projection(conv) => {
+                    let to = draft.frame(second.to);
+                    let projection = draft.conv(conv, input)?;
+                    draft.step(conv, projection, Some(x), to)?;
+                    to
+                }
+                // In place: by then the block's input is of no other use.
+                Shortcut::None | Shortcut::Identity if second.to == input => x,
+                Shortcut::None => draft.frame(second.to),
+                Shortcut::Identity => return None,
+            };
+            draft.step(block.conv1, first, Some(x), middle)?;
+            let add = block.shortcut != Shortcut::None;
+            draft.step(block.conv2, Conv { add, ..second }, Some(middle), to)?;
+            x = to;
+        }
+        let classes = usize::try_from(plan.classes).ok()?;
+        let head = HeadStep {
+            from: x,
+            weights: draft.place(plan.head, classes * draft.frames[x].channels)?,
+            bias: draft.place(plan.head + 1, classes)?,
+        };
+        let mut room = [0; 2];
+        for step in &draft.steps {
+            let needs = winograd::room::<S>(&step.conv);
+            room = [room[0].max(needs[0]), room[1].max(needs[1])];
+        }
+        let scalars = usize::try_from(plan.scalars()).ok()?;
+        let Draft { frames, steps, .. } = draft;
+        Some(Self { images, frames, steps, head, classes, scalars, room })
+    }
+}
+
+/// A program in the making.
+struct Draft<'a, S> {
+    plan: &'a Plan,
+    /// The method of all 3x3 convs of stride 1, if it is not to be chosen.
+    only: Option<Method>,
+    frames: Vec<Frame>,
+    steps: Vec<Step>,
+    /// How far the prepared weights go: direct, tiles, bias.
+    ends: [usize; 3],
+    simd: std::marker::PhantomData<S>,
+}
+
+impl<S: Simd> Draft<'_, S> {
+    fn frame(&mut self, frame: Frame) -> usize {
+        self.frames.push(frame);
+        self.frames.len() - 1
+    }
+
+    /// Where a parameter of `length` scalars lies in the folded vector.
+    fn place(&self, param: usize, length: usize) -> Option<Range<usize>> {
+        let param = self.plan.params.get(param)?;
+        let offset = usize::try_from(param.offset).ok()?;
+        let fits = usize::try_from(param.len()).is_ok_and(|n| n == length);
+        (fits && length > 0).then_some(offset..offset + length)
+    }
+
+    /// The conv of `conv` on `from`, if a kernel knows it.
+    fn conv(&self, conv: ConvPlan, from: Frame) -> Option<Conv> {
+        let &[outs, ins, kernel, same] = &self.plan.params.get(conv.weight)?.shape[..] else {
+            return None;
+        };
+        let [outs, ins, side, stride] = [outs, ins, kernel, conv.stride].map(usize::try_from);
+        let (outs, ins, side, stride) = (outs.ok()?, ins.ok()?, side.ok()?, stride.ok()?);
+        let known = matches!(side, 1 | 3) && matches!(stride, 1 | 2) && conv.padding == kernel / 2;
+        if !known || same != kernel || ins != from.channels || outs == 0 {
+            return None;
+        }
+        let to = Frame {
+            channels: outs,
+            height: from.height.div_ceil(stride),
+            width: from.width.div_ceil(stride),
+        };
+        let method = if side == 3 && stride == 1 { self.method(from) } else { Method::Direct };
+        Some(Conv { from, to, kernel: side, stride, method, add: false, relu: false })
+    }
+
+    /// The method of a 3x3 conv of stride 1 that multiplies least.
+    fn method(&self, from: Frame) -> Method {
+        let products = |method: Method| {
+            let across = |side: usize| side.div_ceil(method.outputs());
+            across(from.height) * across(from.width) * method.edge().pow(2)
+        };
+        match self.only {
+            Some(method) => method,
+            // Transforming outputs back costs as much as the products of some input channels.
+            None if from.channels < 3 => Method::Direct,
+            None if products(Method::Two) < products(Method::Four) => Method::Two,
+            None => Method::Four,
+        }
+    }
+
+    fn step(&mut self, plan: ConvPlan, conv: Conv, from: Option<usize>, to: usize) -> Option<()> {
+        let outs = conv.to.channels;
+        let norm = self.plan.norms.get(plan.norm)?;
+        let filters = self.place(plan.weight, outs * conv.kernel.pow(2) * conv.from.channels)?;
+        let folded_bias = self.place(norm.weight + 1, outs)?;
+        let lengths = [direct::weights::<S>(&conv), winograd::weights::<S>(&conv), outs];
+        let mut ranges = [0, 1, 2].map(|i| self.ends[i]..self.ends[i] + lengths[i]);
+        self.ends = [0, 1, 2].map(|i| ranges[i].end);
+        let [direct, tiles, bias] = ranges.each_mut().map(std::mem::take);
+        self.steps.push(Step { conv, from, to, filters, folded_bias, direct, tiles, bias });
+        Some(())
+    }
+}

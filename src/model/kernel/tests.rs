@@ -1,0 +1,433 @@
+//! The kernels against plain loops and against libtorch.
+
+use std::sync::Arc;
+
+use rand::Rng;
+use tch::{Device, Tensor};
+
+use super::layer::Conv;
+use super::*;
+use crate::model::network::Weights;
+use crate::model::plan::tests::spec;
+use crate::model::{Folded, FoldedLayout, initial_weights, named_rng};
+
+/// A conv with its figures, in no layout of the kernels.
+struct Sample {
+    conv: Conv,
+    /// [out][k][k][in]
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+    /// [image][in][h][w]
+    input: Vec<f32>,
+    /// [image][out][h][w], to be added to
+    there: Vec<f32>,
+    images: usize,
+}
+
+impl Sample {
+    fn draw(conv: Conv, images: usize) -> Self {
+        let mut rng = named_rng(7, "kernel", "conv");
+        let mut draw =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let Conv { from, to, kernel, .. } = conv;
+        Self {
+            filters: draw(to.channels * kernel * kernel * from.channels),
+            bias: draw(to.channels),
+            input: draw(images * from.channels * from.height * from.width),
+            there: draw(images * to.channels * to.height * to.width),
+            conv,
+            images,
+        }
+    }
+
+    /// Output, and the sum of the products' sizes, by a plain loop.
+    fn plain(&self) -> Vec<(f64, f64)> {
+        let Conv { from, to, kernel, stride, add, relu, .. } = self.conv;
+        let mut all = Vec::new();
+        for index in 0..self.there.len() {
+            let (x, y) = (index % to.width, index / to.width % to.height);
+            let plane = index / to.width / to.height;
+            let (o, image) = (plane % to.channels, plane / to.channels);
+            let start = if add { self.there[index] } else { 0.0 };
+            let mut sum = f64::from(start) + f64::from(self.bias[o]);
+            let mut size = sum.abs();
+            for tap in 0..kernel * kernel {
+                let row = (y * stride + tap / kernel).checked_sub(kernel / 2);
+                let column = (x * stride + tap % kernel).checked_sub(kernel / 2);
+                let (Some(row), Some(column)) = (row, column) else { continue };
+                if row >= from.height || column >= from.width {
+                    continue;
+                }
+                for i in 0..from.channels {
+                    let plane = image * from.channels + i;
+                    let value = self.input[(plane * from.height + row) * from.width + column];
+                    let w = self.filters[(o * kernel * kernel + tap) * from.channels + i];
+                    sum += f64::from(value) * f64::from(w);
+                    size += (f64::from(value) * f64::from(w)).abs();
+                }
+            }
+            all.push((if relu { sum.max(0.0) } else { sum }, size));
+        }
+        all
+    }
+
+    fn by_kernel<S: Simd>(&self, simd: S) -> Vec<f32> {
+        let Conv { from, to, .. } = self.conv;
+        let index = |frame: Frame, i: usize| {
+            let (x, y) = (i % frame.width, i / frame.width % frame.height);
+            let plane = i / frame.width / frame.height;
+            let (channel, image) = (plane % frame.channels, plane / frame.channels);
+            frame.at(channel, y + BORDER, x + BORDER) * S::LANES + image
+        };
+        let laid = |frame: Frame, values: &[f32]| {
+            let mut cells = lines::<S>(frame.cells());
+            for (i, value) in values.iter().enumerate() {
+                Line::numbers_mut(&mut cells)[index(frame, i)] = *value;
+            }
+            cells
+        };
+        let (input, mut output) = (laid(from, &self.input), laid(to, &self.there));
+        let mut direct = vec![0.0; direct::weights::<S>(&self.conv)];
+        direct::prepare::<S>(&self.conv, &self.filters, &mut direct);
+        let (from, into) = (S::cells(&input), S::cells_mut(&mut output));
+        if self.conv.method == Method::Direct {
+            direct::run(simd, &self.conv, &direct, &self.bias, from, into);
+        } else {
+            let mut tiles = vec![0.0; winograd::weights::<S>(&self.conv)];
+            winograd::prepare(simd, &self.conv, &direct, &mut tiles);
+            let [mut inputs, mut products] = winograd::room::<S>(&self.conv).map(lines::<S>);
+            let between = [S::cells_mut(&mut inputs), S::cells_mut(&mut products)];
+            let weights = [&tiles[..], &self.bias[..]];
+            let mut watch = simd.splat(0.0);
+            winograd::run(simd, &self.conv, weights, from, into, between, &mut watch);
+        }
+        let numbers = Line::numbers(&output);
+        // The border must stay zero: the next conv reads it.
+        let found: Vec<f32> = (0..self.there.len()).map(|i| numbers[index(to, i)]).collect();
+        let filled = |values: &[f32]| values.iter().filter(|x| **x != 0.0).count();
+        assert_eq!(filled(numbers), filled(&found));
+        found
+    }
+}
+
+fn check(set: Set, conv: Conv) {
+    let sample = with!(set, simd => Sample::draw(conv, lanes_of(simd)));
+    let found = with!(set, simd => sample.by_kernel(simd));
+    // Of the largest sum of products' sizes: a tile's values are rounded as its largest is. Some units in the last
+    // place, of bf16 where products are of bf16.
+    let bound = match (set.is_bf16(), conv.method) {
+        (true, Method::Two) => 3e-2,
+        (true, Method::Four) => 1e-1,
+        _ => 2e-6,
+    };
+    assert_eq!(sample.images * conv.to.channels * conv.to.height * conv.to.width, found.len());
+    let plain = sample.plain();
+    let largest = plain.iter().map(|(_, size)| *size).fold(0.0, f64::max);
+    for (found, (wanted, _)) in found.iter().zip(plain) {
+        let gap = (f64::from(*found) - wanted).abs() / largest;
+        assert!(gap < bound, "{set:?} {conv:?}: {found} for {wanted}");
+    }
+}
+
+#[test]
+fn every_conv_is_that_of_a_plain_loop() {
+    for set in Set::all() {
+        for (height, width) in [(1, 1), (7, 8), (8, 7), (16, 5), (17, 17)] {
+            for (ins, outs) in [(1, 8), (3, 5), (5, 3), (8, 16), (16, 12), (4, 1), (2, 13)] {
+                let from = Frame { channels: ins, height, width };
+                for (kernel, stride, method) in [
+                    (3, 1, Method::Four),
+                    (3, 1, Method::Two),
+                    (3, 1, Method::Direct),
+                    (3, 2, Method::Direct),
+                    (1, 1, Method::Direct),
+                    (1, 2, Method::Direct),
+                ] {
+                    let (h, w) = (height.div_ceil(stride), width.div_ceil(stride));
+                    let to = Frame { channels: outs, height: h, width: w };
+                    for (add, relu) in [(false, false), (true, true)] {
+                        check(set, Conv { from, to, kernel, stride, method, add, relu });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A plan with folded weights away from initial ones, images and labels.
+struct Case {
+    plan: Arc<Plan>,
+    folded: Vec<f32>,
+    images: Tensor,
+    labels: Vec<i64>,
+    side: i64,
+}
+
+impl Case {
+    fn new(depth: i64, width: i64, skip: bool, [n, channels, side]: [i64; 3]) -> Self {
+        let plan = Arc::new(Plan::resnet(&spec(depth, width), skip, channels, 10));
+        let weights = Weights {
+            theta: plan.pack(&initial_weights(&plan, 5), Device::Cpu).unwrap(),
+            running: plan.fresh_statistics(Device::Cpu).unwrap(),
+            batches: 0,
+        };
+        let folded = FoldedLayout::new(&plan, &weights).unwrap().fold(&plan, &weights).unwrap();
+        let mut rng = named_rng(11, "kernel", "case");
+        let mut draw = || -> f32 { rng.random_range(-1.0..1.0) };
+        let mut folded = Vec::<f32>::try_from(folded).unwrap();
+        folded.iter_mut().for_each(|x| *x += 0.01 * draw());
+        // The head starts near zero and would hide all else.
+        let head = plan.params[plan.head].offset as usize;
+        folded[head..].iter_mut().for_each(|x| *x = draw());
+        let pixels: Vec<f32> = (0..n * channels * side * side).map(|_| 1.7 * draw()).collect();
+        let images = Tensor::from_slice(&pixels).view([n, channels, side, side]);
+        Self { plan, folded, images, labels: (0..n).map(|i| i * 7 % 10).collect(), side }
+    }
+
+    fn kernel(&self, set: Set) -> Kernel {
+        Kernel::on(set, &self.plan, self.side, self.side, None).unwrap()
+    }
+
+    /// libtorch's logits [n, classes].
+    fn reference(&self) -> Tensor {
+        let mut net = Folded::new(Arc::clone(&self.plan), Device::Cpu).unwrap();
+        net.set(&Tensor::from_slice(&self.folded)).unwrap();
+        tch::no_grad(|| net.forward(&self.images).unwrap())
+    }
+
+    fn blocks(&self, kernel: &Kernel) -> Vec<Block> {
+        let pixels = Vec::<f32>::try_from(&self.images.view([-1])).unwrap();
+        kernel.pack(&pixels, &self.labels).unwrap()
+    }
+
+    /// The kernel's logits [n, classes].
+    fn logits(&self, kernel: &Kernel) -> Tensor {
+        let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
+        assert!(kernel.prepare(&self.folded, &mut prepared));
+        let parts: Vec<Tensor> = self
+            .blocks(kernel)
+            .iter()
+            .map(|block| {
+                let logits = kernel.logits(&prepared, block, &mut scratch);
+                let whole = Tensor::from_slice(logits).view([-1, kernel.lanes() as i64]);
+                whole.narrow(1, 0, block.images() as i64).transpose(0, 1)
+            })
+            .collect();
+        Tensor::cat(&parts, 0)
+    }
+
+    fn tally(&self, kernel: &Kernel) -> Tally {
+        let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
+        assert!(kernel.prepare(&self.folded, &mut prepared));
+        let blocks = self.blocks(kernel);
+        let mut sum = Tally::default();
+        blocks.iter().for_each(|b| sum += kernel.tally(&prepared, b, &mut scratch));
+        sum
+    }
+}
+
+/// The largest difference over the largest size.
+fn gap(found: &Tensor, wanted: &Tensor) -> f64 {
+    f64::try_from((found - wanted).abs().max() / wanted.abs().max()).unwrap()
+}
+
+#[test]
+fn whole_networks_are_those_of_libtorch() {
+    for (depth, width, shape) in
+        [(14, 8, [37, 1, 16]), (20, 16, [16, 3, 32]), (8, 6, [5, 3, 17]), (8, 4, [17, 3, 7])]
+    {
+        for skip in [true, false] {
+            let case = Case::new(depth, width, skip, shape);
+            let logits = case.reference();
+            let mut wanted = Tally::default();
+            wanted.add(&logits, &Tensor::from_slice(&case.labels)).unwrap();
+            for set in Set::all() {
+                let kernel = case.kernel(set);
+                let bound = if set.is_bf16() { 5e-2 } else { 1e-5 };
+                let gap = gap(&case.logits(&kernel), &logits);
+                assert!(gap < bound, "{set:?} {depth} {width} {skip}: logits {gap:.1e}");
+                let found = case.tally(&kernel);
+                let gap = (found.loss / wanted.loss - 1.0).abs();
+                assert!(gap < bound, "{set:?} {depth} {width} {skip}: loss {gap:.1e}");
+                assert_eq!(found.images, wanted.images);
+                if !set.is_bf16() {
+                    assert_eq!(found.right, wanted.right);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn neither_order_nor_memory_used_before_changes_a_bit() {
+    let case = Case::new(14, 6, true, [37, 3, 12]);
+    for set in Set::all() {
+        let kernel = case.kernel(set);
+        let mut prepared = Prepared::default();
+        assert!(kernel.prepare(&case.folded, &mut prepared));
+        let blocks = case.blocks(&kernel);
+        let mut one = kernel.scratch();
+        let forth: Vec<Tally> =
+            blocks.iter().map(|b| kernel.tally(&prepared, b, &mut one)).collect();
+        let mut back: Vec<Tally> =
+            blocks.iter().rev().map(|b| kernel.tally(&prepared, b, &mut one)).collect();
+        back.reverse();
+        assert_eq!(forth, back);
+        let fresh: Vec<Tally> =
+            blocks.iter().map(|b| kernel.tally(&prepared, b, &mut kernel.scratch())).collect();
+        assert_eq!(forth, fresh);
+    }
+}
+
+/// What is finite in libtorch is finite here and the same, also where tiles overflow; what is not is not.
+#[test]
+fn huge_weights_overflow_where_those_of_libtorch_do() {
+    let mut case = Case::new(8, 8, true, [16, 3, 8]);
+    let stem: Vec<f32> = case.folded[..8 * 27].to_vec();
+    let (mut finite, mut infinite, mut again) = (0, 0, 0);
+    for exponent in 28..42 {
+        let factor = 10f64.powi(exponent);
+        for (to, from) in case.folded.iter_mut().zip(&stem) {
+            *to = (f64::from(*from) * factor) as f32;
+        }
+        let wanted = case.reference();
+        let wanted_finite = wanted.isfinite().all().int64_value(&[]) != 0;
+        for set in Set::all() {
+            let kernel = case.kernel(set);
+            let found = case.logits(&kernel);
+            let found_finite = found.isfinite().all().int64_value(&[]) != 0;
+            assert_eq!(found_finite, wanted_finite, "{set:?} 1e{exponent}");
+            let loss = case.tally(&kernel).loss;
+            assert_eq!(loss.is_finite(), wanted_finite, "{set:?} 1e{exponent}: {loss}");
+            if wanted_finite {
+                let gap = gap(&(&found / factor), &(&wanted / factor));
+                let bound = if set.is_bf16() { 5e-2 } else { 1e-5 };
+                assert!(gap < bound, "{set:?} 1e{exponent}: {gap:.1e}");
+                finite += 1;
+            } else {
+                infinite += 1;
+            }
+            let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
+            assert!(kernel.prepare(&case.folded, &mut prepared));
+            let block = &case.blocks(&kernel)[0];
+            let tiles = with!(set, simd => forward(simd, &kernel.program, &prepared, block, &mut scratch, false));
+            again += i32::from(!tiles && wanted_finite);
+        }
+    }
+    // All three have been seen: finite by tiles, finite product by product only, infinite.
+    assert!(finite > again && again > 0 && infinite > 0, "{finite} {again} {infinite}");
+}
+
+#[test]
+fn a_loss_is_torchs_with_ties_and_without_numbers() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    for logits in [
+        [0.5, -1.0, 3.0],
+        [2.0, 2.0, 1.0],
+        [1e30, -1e30, 1e30],
+        [200.0, -200.0, 0.0],
+        [inf, 0.0, 1.0],
+        [-inf, 0.0, 1.0],
+        [-inf, -inf, -inf],
+        [nan, 1.0, 2.0],
+        [1.0, nan, nan],
+        [inf, nan, inf],
+    ] {
+        let tensor = Tensor::from_slice(&logits).view([1, 3]);
+        for label in 0..3 {
+            let mut wanted = Tally::default();
+            wanted.add(&tensor, &Tensor::from_slice(&[label as i64])).unwrap();
+            let (loss, right) = cross_entropy(logits.iter().copied(), label);
+            assert_eq!(f64::from(u8::from(right)), wanted.right, "{logits:?} {label}");
+            let same = loss.is_nan() && wanted.loss.is_nan()
+                || loss == wanted.loss
+                || (loss - wanted.loss).abs() < 1e-6 * (1.0 + wanted.loss.abs());
+            assert!(same, "{logits:?} {label}: {loss} for {}", wanted.loss);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let case = Case::new(8, 4, true, [3, 3, 8]);
+    let Some(kernel) = Kernel::new(&case.plan, 8, 8, Precision::F32) else { return };
+    assert!(Kernel::new(&case.plan, 0, 8, Precision::F32).is_none());
+    assert!(Kernel::new(&case.plan, 8, -1, Precision::F32).is_none());
+    let mut prepared = Prepared::default();
+    assert!(!kernel.prepare(&case.folded[1..], &mut prepared));
+    assert!(kernel.pack(&[0.0; 3 * 64], &[0, 1]).is_none());
+    assert!(kernel.pack(&[0.0; 3 * 64], &[10]).is_none());
+    assert!(kernel.pack(&[0.0; 3 * 64], &[-1]).is_none());
+    assert!(kernel.pack(&[], &[]).is_some_and(|blocks| blocks.is_empty()));
+    let mut wrong = Plan::clone(&case.plan);
+    wrong.stem.stride = 3;
+    assert!(Kernel::new(&wrong, 8, 8, Precision::F32).is_none());
+}
+
+/// Times of one thread, by its own clock: other programs count less. Prints; for people.
+#[test]
+#[ignore = "a measurement"]
+fn times() {
+    let now = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
+    };
+    for (depth, width, shape) in [(56, 8, [64, 1, 16]), (20, 16, [64, 3, 32])] {
+        let case = Case::new(depth, width, true, shape);
+        let logits = case.reference();
+        let mut wanted = Tally::default();
+        wanted.add(&logits, &Tensor::from_slice(&case.labels)).unwrap();
+        for set in Set::all() {
+            for tile in [Method::Two, Method::Four] {
+                let kernel = Kernel::on(set, &case.plan, shape[2], shape[2], Some(tile)).unwrap();
+                let blocks = case.blocks(&kernel);
+                let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
+                let (mut prepare, mut image) = (f64::INFINITY, f64::INFINITY);
+                for _ in 0..12 {
+                    let start = now();
+                    kernel.prepare(&case.folded, &mut prepared);
+                    prepare = prepare.min(now() - start);
+                    for b in &blocks {
+                        let start = now();
+                        kernel.tally(&prepared, b, &mut scratch);
+                        image = image.min((now() - start) / b.images() as f64);
+                    }
+                }
+                let gap = case.tally(&kernel).loss / wanted.loss - 1.0;
+                println!(
+                    "{depth} {width} {set:?} {tile:?}: {:.1} us/image on one core, prepare {:.0} us, loss gap {gap:.1e}",
+                    image * 1e6,
+                    prepare * 1e6
+                );
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore]
+fn profile() {
+    let var = |name: &str| std::env::var(name).unwrap().parse::<i64>().unwrap();
+    let (depth, width, shape) = [(56, 8, [64, 1, 16]), (20, 16, [64, 3, 32])][var("NET") as usize];
+    let case = Case::new(depth, width, true, shape);
+    let set = Set::all()[var("SET") as usize];
+    let kernel = case.kernel(set);
+    let blocks = case.blocks(&kernel);
+    let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
+    kernel.prepare(&case.folded, &mut prepared);
+    let now = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
+    };
+    let mut all = Vec::new();
+    let begin = now();
+    while now() - begin < 3.0 {
+        for b in &blocks {
+            let start = now();
+            kernel.tally(&prepared, b, &mut scratch);
+            all.push((now() - start) / b.images() as f64 * 1e6);
+        }
+    }
+    all.sort_by(f64::total_cmp);
+    println!("{set:?} net {}: min {:.1} median {:.1}", var("NET"), all[0], all[all.len() / 2]);
+}
