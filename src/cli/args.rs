@@ -176,7 +176,10 @@ pub struct BenchArgs {
     /// Lay a value over the config
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// The folder of peer_train.py, to be run in turn with landscope
+    /// Measure loss surfaces in place of training
+    #[arg(long)]
+    pub surface: bool,
+    /// The folder of peer_train.py and peer_surface.py, to be run in turn with landscope
     #[arg(long, value_name = "DIR")]
     pub peer: Option<PathBuf>,
     /// The Python that has torch

@@ -21,6 +21,9 @@ use crate::landscape::shard::Shard;
 use crate::record::log;
 use crate::train::device;
 
+/// Set to `off`, libtorch computes what our own kernel would on the CPU: to compare the two.
+const KERNEL: &str = "LANDSCOPE_KERNEL";
+
 /// Computes the surface around a checkpoint.
 pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
     let request = request(args)?;
@@ -33,10 +36,11 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
     log::install();
     let devices = device::choose_all(choice).map_err(EngineError::from)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = std::env::var_os(KERNEL).is_none_or(|v| v != "off");
     let stop = stop_flag()?;
     let bar = bar();
     let outcome =
-        job::run(&request, &Machine { devices, threads }, &stop, &mut |at| show(&bar, at));
+        job::run(&request, &Machine { devices, threads, kernel }, &stop, &mut |at| show(&bar, at));
     bar.finish_and_clear();
     let outcome = outcome?;
     match args.format {

@@ -13,11 +13,12 @@ use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
-use crate::config::{MapSpec, Precision};
+use crate::config::MapSpec;
 use crate::data::Split;
 use crate::landscape::about::{About, word};
+use crate::landscape::crew::Means;
 use crate::landscape::direction::{DirectionSpec, by_parameter};
-use crate::landscape::evaluate::{Evaluator, NormStatistics};
+use crate::landscape::evaluate::{Evaluator, ReadyImages};
 use crate::landscape::file::{SurfaceError, SurfaceFile, hdf5};
 use crate::landscape::grid::{axis, passes};
 use crate::landscape::images::{ImageSet, choose_images};
@@ -132,8 +133,8 @@ impl Mapper {
         for (arm, name, plan, weights) in arms {
             let plane = Plane::random(plan, weights, directions, axes(false))?;
             let cosine = plane.cosine()?;
-            let images = images.share();
-            let evaluator = Evaluator::new(plane, images, NormStatistics::Frozen, Precision::F32)?;
+            let ready = ReadyImages::new(plane.plan(), images.share(), &Means::one_thread())?;
+            let evaluator = Evaluator::new(plane, ready)?;
             let surface = Surface::new(coordinates.clone(), coordinates.clone());
             maps.push(ArmMap { arm, name, evaluator, cosine, surface });
         }

@@ -2,6 +2,7 @@
 
 pub mod angle;
 pub mod contour;
+pub mod deviation;
 mod difference;
 mod flatness;
 pub mod levels;

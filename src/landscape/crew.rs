@@ -10,7 +10,7 @@ use std::thread;
 use tch::{Device, TchError};
 
 use super::error::LandscapeError;
-use super::evaluate::{Evaluator, NormStatistics};
+use super::evaluate::{Evaluator, NormStatistics, ReadyImages};
 use super::images::ImageSet;
 use super::plane::Plane;
 use crate::config::Precision;
@@ -28,6 +28,34 @@ pub struct Means {
     pub statistics: NormStatistics,
     /// Arithmetic.
     pub precision: Precision,
+    /// Whether our own kernel may be used where it can; libtorch else.
+    pub kernel: bool,
+}
+
+impl Means {
+    /// One thread of the CPU, single precision, frozen statistics.
+    pub fn one_thread() -> Self {
+        Self {
+            devices: vec![Device::Cpu],
+            threads: 1,
+            statistics: NormStatistics::Frozen,
+            precision: Precision::F32,
+            kernel: true,
+        }
+    }
+}
+
+/// The workers on one device.
+fn workers_on(
+    device: Device,
+    plane: &Plane,
+    images: &ImageSet,
+    means: &Means,
+) -> Result<Vec<Evaluator>, TchError> {
+    let plane = plane.on(device)?;
+    let ready = ReadyImages::new(plane.plan(), images.share(), means)?;
+    let count = if device == Device::Cpu { means.threads.max(1) } else { 1 };
+    (0..count).map(|_| Evaluator::new(plane.on(device)?, ready.share())).collect()
 }
 
 /// Threads that evaluate points of one plane.
@@ -52,17 +80,25 @@ impl Crew {
     ) -> Result<Self, TchError> {
         let mut workers = Vec::new();
         for device in &means.devices {
-            let (plane, images) = (plane.on(*device)?, ImageSet::new(split, chosen, *device)?);
-            let count = if *device == Device::Cpu { means.threads.max(1) } else { 1 };
-            for _ in 0..count {
-                let (plane, images) = (plane.on(*device)?, images.share());
-                workers.push(Evaluator::new(plane, images, means.statistics, means.precision)?);
-            }
+            let images = ImageSet::new(split, chosen, *device)?;
+            workers.extend(workers_on(*device, plane, &images, means)?);
         }
+        Ok(Self::from_workers(workers, means))
+    }
+
+    /// As [`Crew::new`], on images that are on the CPU already.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn of(plane: &Plane, images: &ImageSet, means: &Means) -> Result<Self, TchError> {
+        Ok(Self::from_workers(workers_on(Device::Cpu, plane, images, means)?, means))
+    }
+
+    fn from_workers(workers: Vec<Evaluator>, means: &Means) -> Self {
         let parts = workers.first().map_or(0, Evaluator::parts);
         let on_cpu = means.devices == [Device::Cpu];
         let shares = if on_cpu { workers.len().min(parts).max(1) } else { 1 };
-        Ok(Self { workers, parts, shares })
+        Self { workers, parts, shares }
     }
 
     /// Evaluates the points at `places`, in their order as nearly as several workers can, and hands each to `done`
@@ -212,6 +248,7 @@ mod tests {
             threads,
             statistics: NormStatistics::Frozen,
             precision: Precision::F32,
+            kernel: true,
         };
         Crew::new(&plane, &data.train, &chosen, &means).unwrap()
     }

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError};
+use tch::{Device, Kind, TchError};
 
+use super::crew::Means;
 use super::images::ImageSet;
 use super::plane::Plane;
 use crate::config::Precision;
 use crate::data::Split;
+use crate::model::{Block, Kernel, Prepared, Scratch};
 use crate::model::{Folded, Plan, Tally, Weights, forward_with_batch_statistics};
 
 /// Images at once where a whole split is evaluated.
@@ -28,6 +30,15 @@ pub enum NormStatistics {
     Batch,
 }
 
+/// Images made ready for one network, to be shared between threads.
+pub struct ReadyImages {
+    images: ImageSet,
+    /// On the CPU, where the processor and the network allow it.
+    packed: Option<(Arc<Kernel>, Arc<Vec<Block>>)>,
+    statistics: NormStatistics,
+    precision: Precision,
+}
+
 /// One thread's means to evaluate points of a plane.
 pub struct Evaluator {
     plane: Plane,
@@ -37,41 +48,95 @@ pub struct Evaluator {
 
 /// How logits are made.
 enum Forward {
+    /// Batch norms folded, by our own kernel.
+    Kernel(Box<Packed>),
     /// Batch norms folded, by libtorch.
     Folded(Folded),
     /// Batch norms by the batch, by libtorch; the weights of the point.
     Batch(Option<Weights>),
 }
 
-impl Evaluator {
-    /// An evaluator of `plane` on `images`, which lie on the same device.
+/// What the kernel works with.
+struct Packed {
+    kernel: Arc<Kernel>,
+    blocks: Arc<Vec<Block>>,
+    weights: Prepared,
+    /// Whether `weights` are those of a point.
+    ready: bool,
+    scratch: Scratch,
+}
+
+impl ReadyImages {
+    /// `images` made ready for the networks of `plan`.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new(
-        plane: Plane,
-        images: ImageSet,
-        statistics: NormStatistics,
-        precision: Precision,
-    ) -> Result<Self, TchError> {
-        let device = images.batches.first().map_or(tch::Device::Cpu, |b| b.images.device());
-        let kind = match precision {
-            Precision::F32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
+    pub fn new(plan: &Plan, images: ImageSet, means: &Means) -> Result<Self, TchError> {
+        let Means { statistics, precision, kernel, .. } = *means;
+        let frozen = statistics == NormStatistics::Frozen;
+        let (height, width) = images.size;
+        let mut packed = None;
+        if frozen
+            && kernel
+            && images.device() == Device::Cpu
+            && let Some(kernel) = Kernel::new(plan, height, width, precision)
+        {
+            let (pixels, labels) = images.flat()?;
+            packed = kernel.pack(&pixels, &labels).map(|b| (Arc::new(kernel), Arc::new(b)));
+        }
+        let images = match packed {
+            None if frozen => images.of_kind(kind(precision))?,
+            _ => images,
         };
-        let (forward, images) = match statistics {
-            NormStatistics::Frozen => {
-                let net = Folded::of_kind(Arc::clone(plane.plan()), kind, device)?;
-                (Forward::Folded(net), images.of_kind(kind)?)
+        Ok(Self { images, packed, statistics, precision })
+    }
+
+    /// The same in the same memory, for another thread.
+    pub fn share(&self) -> Self {
+        Self {
+            images: self.images.share(),
+            packed: self.packed.clone(),
+            statistics: self.statistics,
+            precision: self.precision,
+        }
+    }
+}
+
+fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
+}
+
+impl Evaluator {
+    /// An evaluator of `plane` on images that were made ready for its network, on the same device.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new(plane: Plane, ready: ReadyImages) -> Result<Self, TchError> {
+        let ReadyImages { images, packed, statistics, precision } = ready;
+        let forward = match (packed, statistics) {
+            (Some((kernel, blocks)), _) => {
+                let scratch = kernel.scratch();
+                let weights = Prepared::default();
+                Forward::Kernel(Box::new(Packed { kernel, blocks, weights, ready: false, scratch }))
             }
-            NormStatistics::Batch => (Forward::Batch(None), images),
+            (None, NormStatistics::Frozen) => {
+                let plan = Arc::clone(plane.plan());
+                Forward::Folded(Folded::of_kind(plan, kind(precision), images.device())?)
+            }
+            (None, NormStatistics::Batch) => Forward::Batch(None),
         };
         Ok(Self { plane, images, forward })
     }
 
     /// Parts that a point's images are measured in.
     pub fn parts(&self) -> usize {
-        self.images.batches.len()
+        match &self.forward {
+            Forward::Kernel(packed) => packed.blocks.len(),
+            Forward::Folded(_) | Forward::Batch(_) => self.images.batches.len(),
+        }
     }
 
     /// The plane.
@@ -86,6 +151,11 @@ impl Evaluator {
     pub fn move_to(&mut self, a: f64, b: f64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         match &mut self.forward {
+            Forward::Kernel(packed) => {
+                let folded: Vec<f32> = self.plane.folded_at(a, b)?.try_into()?;
+                packed.ready = packed.kernel.prepare(&folded, &mut packed.weights);
+                Ok(())
+            }
             Forward::Folded(net) => net.set(&self.plane.folded_at(a, b)?),
             Forward::Batch(weights) => {
                 *weights = Some(self.plane.weights_at(a, b)?);
@@ -99,12 +169,19 @@ impl Evaluator {
     /// # Errors
     /// When the device fails.
     pub fn part(&mut self, index: usize) -> Result<Tally, TchError> {
-        let _no_grad = tch::no_grad_guard();
         let mut tally = Tally::default();
+        if let Forward::Kernel(packed) = &mut self.forward {
+            let Packed { kernel, blocks, weights, ready, scratch } = &mut **packed;
+            return Ok(match blocks.get(index).filter(|_| *ready) {
+                Some(block) => kernel.tally(weights, block, scratch),
+                None => tally,
+            });
+        }
+        let _no_grad = tch::no_grad_guard();
         let Some(batch) = self.images.batches.get(index) else { return Ok(tally) };
         let logits = match &self.forward {
             Forward::Folded(net) => net.forward(&batch.images)?,
-            Forward::Batch(None) => return Ok(tally),
+            Forward::Batch(None) | Forward::Kernel(_) => return Ok(tally),
             Forward::Batch(Some(weights)) => {
                 forward_with_batch_statistics(self.plane.plan(), weights, &batch.images)?
             }
@@ -145,8 +222,6 @@ pub fn evaluate(plan: &Arc<Plan>, weights: &Weights, split: &Split) -> Result<Ta
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::super::direction::{Axis, DirectionSpec};
     use super::super::images::choose_images;
     use super::*;
@@ -193,7 +268,8 @@ mod tests {
 
     fn evaluator(plane: Plane, data: &Dataset, chosen: &[i64]) -> Evaluator {
         let images = ImageSet::new(&data.train, chosen, Device::Cpu).unwrap();
-        Evaluator::new(plane, images, NormStatistics::Frozen, Precision::F32).unwrap()
+        let ready = ReadyImages::new(plane.plan(), images, &Means::one_thread()).unwrap();
+        Evaluator::new(plane, ready).unwrap()
     }
 
     fn loss_of(plan: &Arc<Plan>, weights: &Weights, data: &Dataset, chosen: &[i64]) -> f64 {
@@ -273,19 +349,26 @@ mod tests {
     fn bfloat16_is_near_and_batch_statistics_are_something_else() {
         let (plan, weights, data) = setting();
         let all: Vec<i64> = (0..200).collect();
-        let with = |statistics, precision| {
+        let with = |statistics, precision, kernel| {
             let copy = weights.copy_to(Device::Cpu).unwrap();
             let spec = spec(IgnoreParams::Biasbn);
             let plane = Plane::random(Arc::clone(&plan), copy, spec, &BOTH).unwrap();
             let images = ImageSet::new(&data.train, &all, Device::Cpu).unwrap();
-            let mut e = Evaluator::new(plane, images, statistics, precision).unwrap();
+            let means = Means { statistics, precision, kernel, ..Means::one_thread() };
+            let ready = ReadyImages::new(&plan, images, &means).unwrap();
+            let mut e = Evaluator::new(plane, ready).unwrap();
             assert!(e.part(0).is_ok(), "before a point there is nothing, and no harm");
             e.at(0.1, 0.1).unwrap().mean_loss()
         };
-        let exact = with(NormStatistics::Frozen, Precision::F32);
-        let near = (with(NormStatistics::Frozen, Precision::Bf16) / exact - 1.0).abs();
-        assert!(near > 0.0 && near < 0.05, "{near}");
-        let other = (with(NormStatistics::Batch, Precision::F32) / exact - 1.0).abs();
+        let exact = with(NormStatistics::Frozen, Precision::F32, false);
+        let own = (with(NormStatistics::Frozen, Precision::F32, true) / exact - 1.0).abs();
+        assert!(own < 1e-5, "{own}");
+        for kernel in [true, false] {
+            let near = with(NormStatistics::Frozen, Precision::Bf16, kernel);
+            let near = (near / exact - 1.0).abs();
+            assert!(near > 0.0 && near < 0.05, "{near}");
+        }
+        let other = (with(NormStatistics::Batch, Precision::F32, true) / exact - 1.0).abs();
         assert!(other > 1e-3, "{other}");
     }
 }

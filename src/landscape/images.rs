@@ -53,6 +53,25 @@ impl ImageSet {
         Self { batches: self.batches.iter().map(one).collect(), size: self.size }
     }
 
+    /// Where the images are.
+    pub fn device(&self) -> Device {
+        self.batches.first().map_or(Device::Cpu, |b| b.images.device())
+    }
+
+    /// All pixels, image by image [n, channels, h, w], and all labels.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn flat(&self) -> Result<(Vec<f32>, Vec<i64>), TchError> {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for batch in &self.batches {
+            let flat = batch.images.f_contiguous()?.f_view([-1])?;
+            pixels.extend(Vec::<f32>::try_from(flat)?);
+            labels.extend(Vec::<i64>::try_from(&batch.labels)?);
+        }
+        Ok((pixels, labels))
+    }
+
     /// The images in another kind of number.
     ///
     /// # Errors

@@ -19,3 +19,4 @@ pub mod shard;
 pub mod source;
 pub mod span;
 pub mod surface;
+pub mod trial;

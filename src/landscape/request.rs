@@ -92,6 +92,30 @@ pub enum Rows {
 }
 
 impl Request {
+    /// A profile through `checkpoint` with everything as it is where nothing is asked for.
+    pub fn of(checkpoint: &Path) -> Self {
+        Self {
+            checkpoint: checkpoint.to_owned(),
+            to: None,
+            arm: None,
+            config: None,
+            x: None,
+            y: Rows::None,
+            plane: PlaneKind::Random,
+            norm: DirectionNorm::Filter,
+            ignore: IgnoreParams::Biasbn,
+            seed: None,
+            images: ImageCount::Count(512),
+            test: false,
+            bn: NormStatistics::Frozen,
+            precision: Precision::F32,
+            adaptive: false,
+            hessian: None,
+            shard: None,
+            out: None,
+        }
+    }
+
     /// Refuses what does not go together.
     ///
     /// # Errors
@@ -179,30 +203,11 @@ impl Request {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
-    pub fn request(checkpoint: &Path) -> Request {
-        Request {
-            checkpoint: checkpoint.to_owned(),
-            to: None,
-            arm: None,
-            config: None,
-            x: None,
-            y: Rows::Fitting,
-            plane: PlaneKind::Random,
-            norm: DirectionNorm::Filter,
-            ignore: IgnoreParams::Biasbn,
-            seed: None,
-            images: ImageCount::Count(64),
-            test: false,
-            bn: NormStatistics::Frozen,
-            precision: Precision::F32,
-            adaptive: false,
-            hessian: None,
-            shard: None,
-            out: None,
-        }
+    fn request(checkpoint: &Path) -> Request {
+        Request { y: Rows::Fitting, ..Request::of(checkpoint) }
     }
 
     #[test]

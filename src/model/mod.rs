@@ -13,7 +13,7 @@ pub use batch_statistics::forward_with_batch_statistics;
 pub use draw::named_rng;
 pub use fold::{Folded, FoldedLayout, Tally};
 pub use init::initial_weights;
-pub use kernel::{Block, Kernel, Precision, Prepared, Scratch};
+pub use kernel::{Block, Kernel, Prepared, Scratch};
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};

@@ -24,6 +24,8 @@ pub struct Machine {
     pub devices: Vec<Device>,
     /// Threads on the CPU.
     pub threads: usize,
+    /// Whether our own kernel may be used on the CPU; libtorch else.
+    pub kernel: bool,
 }
 
 /// How far a surface is.
@@ -76,6 +78,7 @@ pub fn run(
         threads: machine.threads,
         statistics: request.bn,
         precision: request.precision,
+        kernel: machine.kernel,
     };
     let mut points = Points::new(&content, request, journal, &entries, earlier.as_ref());
     let start = Instant::now();

@@ -22,6 +22,7 @@ mod winograd;
 
 use super::fold::Tally;
 use super::plan::Plan;
+use crate::config::Precision;
 use frame::Frame;
 use head::Head;
 use layer::Method;
@@ -29,15 +30,6 @@ use program::Program;
 use set::{Set, with};
 use simd::{Line, Simd};
 use tile::BORDER;
-
-/// What products are computed in; all sums are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// f32.
-    F32,
-    /// bf16, if the processor has it.
-    Bf16,
-}
 
 fn lanes_of<S: Simd>(_: S) -> usize {
     S::LANES

@@ -1,8 +1,8 @@
 //! Which instruction set is in use.
 
-use super::Precision;
 #[cfg(target_arch = "x86_64")]
 use super::simd;
+use crate::config::Precision;
 
 /// The instruction set in use.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,7 @@
 //! `landscope bench`: medians and ratios of runs made in turn, in one sitting.
 
+mod surface;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -31,6 +33,9 @@ enum Subject {
 
 /// Runs everything in turn and prints medians and ratios.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
+    if args.surface {
+        return surface::bench(args);
+    }
     let own = tune::tune(&experiment(args, Subject::Telemetry)?.arms);
     let (mut steps, mut with, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
     for round in 1..=args.rounds {
