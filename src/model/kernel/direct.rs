@@ -29,10 +29,23 @@ pub(super) fn prepare<S: Simd>(conv: &Conv, filters: &[f32], mut packed: &mut [f
         let (group, rest) = packed.split_at_mut(group_weights(conv, size));
         packed = rest;
         let filters = &filters[first * one..(first + there) * one];
-        for (o, filter) in filters.chunks_exact(one).enumerate() {
-            for (to, value) in group.iter_mut().skip(o).step_by(size).zip(filter) {
-                *to = *value;
-            }
+        match size {
+            OUTS => interleave::<OUTS>(filters, one, group),
+            _ => interleave::<HALF_OUTS>(filters, one, group),
+        }
+    }
+}
+
+/// Filters of `one` number each, up to `O` of them, side by side number by number. A group that is not whole is filled
+/// up with its first filter, whose outputs nobody takes.
+fn interleave<const O: usize>(filters: &[f32], one: usize, packed: &mut [f32]) {
+    let mut rows = [&filters[..one]; O];
+    for (row, filter) in rows.iter_mut().zip(filters.chunks_exact(one)) {
+        *row = filter;
+    }
+    for (i, to) in packed.as_chunks_mut::<O>().0.iter_mut().enumerate().take(one) {
+        for o in 0..O {
+            to[o] = rows[o][i];
         }
     }
 }

@@ -9,7 +9,7 @@
 )]
 
 use super::layer::{Conv, Method};
-use super::simd::{HALF_OUTS, OUTS, Simd, Task};
+use super::simd::{HALF_OUTS, Line, OUTS, Simd, Task};
 use super::tile::{BORDER, Four, Tile, Two};
 
 /// Most tiles at a time.
@@ -70,26 +70,40 @@ struct Filters<'a, W, const N: usize, const M: usize> {
     packed: &'a mut [f32],
 }
 
+impl<W: Tile<N, M>, const N: usize, const M: usize> Filters<'_, W, N, M> {
+    /// `lanes` numbers of tap `tap` from number `first` of [in / depth][out] on, of each place's channel `part`; 0 where
+    /// there is no such channel.
+    #[inline(always)]
+    fn taps<S: Simd>(&self, simd: S, tap: usize, first: usize, lanes: usize, part: usize) -> S::V {
+        let tap = &self.filters[tap * self.ins * self.outs..][..self.ins * self.outs];
+        if S::DEPTH == 1 {
+            return simd.load(&tap[first..first + lanes]);
+        }
+        let mut numbers = [0.0; Line::LEN];
+        let place = first / self.outs;
+        let channels = tap.chunks_exact(self.outs).skip(S::DEPTH * place + part);
+        let places = numbers[..lanes].chunks_exact_mut(self.outs);
+        for (to, from) in places.zip(channels.step_by(S::DEPTH)) {
+            to.copy_from_slice(from);
+        }
+        simd.load(&numbers)
+    }
+}
+
 impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize> Task<S> for Filters<'_, W, N, M> {
     #[inline(always)]
     fn call(self, simd: S) {
         let zero = simd.splat(0.0);
-        let tap = self.ins * self.outs;
-        // Of `S::DEPTH` channels, one place.
-        let place = self.ins.div_ceil(S::DEPTH) * self.outs;
-        let both = S::DEPTH * self.outs;
-        let step = S::LANES.max(both);
-        let mut joined = [0.0; 2 * OUTS];
-        for first in (0..tap).step_by(step) {
-            let count = step.min(tap - first);
-            for part in (first..first + count).step_by(S::LANES) {
-                let lanes = S::LANES.min(tap - part);
+        let position = self.ins.div_ceil(S::DEPTH) * self.outs;
+        for first in (0..position).step_by(S::LANES) {
+            let lanes = S::LANES.min(position - first);
+            let mut both = [[[zero; N]; N]; 2];
+            for part in 0..S::DEPTH {
                 let mut rows = [[zero; 3]; N];
                 for c in 0..3 {
                     let mut taps = [zero; 3];
                     for r in 0..3 {
-                        let at = (3 * r + c) * tap + part;
-                        taps[r] = S::load(&self.filters[at..at + lanes]);
+                        taps[r] = self.taps(simd, 3 * r + c, first, lanes, part);
                     }
                     let column = self.tile.filter(simd, taps);
                     for r in 0..N {
@@ -97,26 +111,14 @@ impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize> Task<S> for Filters
                     }
                 }
                 for r in 0..N {
-                    let row = self.tile.filter(simd, rows[r]);
-                    for c in 0..N {
-                        let at = (r * N + c) * place;
-                        if S::DEPTH == 1 {
-                            let at = at + part;
-                            S::store(row[c], &mut self.packed[at..at + lanes]);
-                        } else {
-                            // A whole vector holds at least one pair of channels of a group.
-                            joined.fill(0.0);
-                            S::store(row[c], &mut joined[..lanes]);
-                            let outs = self.outs;
-                            let to = &mut self.packed[at + part / 2..];
-                            let pairs = joined.chunks(2 * outs).take(lanes.div_ceil(2 * outs));
-                            for (pair, to) in pairs.zip(to.chunks_exact_mut(outs)) {
-                                for o in 0..outs {
-                                    to[o] = S::join_weights(pair[o], pair[outs + o]);
-                                }
-                            }
-                        }
-                    }
+                    both[part][r] = self.tile.filter(simd, rows[r]);
+                }
+            }
+            let [low, high] = both;
+            for r in 0..N {
+                for c in 0..N {
+                    let at = (r * N + c) * position + first;
+                    simd.store(simd.join(low[r][c], high[r][c]), &mut self.packed[at..at + lanes]);
                 }
             }
         }
