@@ -29,10 +29,23 @@ pub(super) fn prepare<S: Simd>(conv: &Conv, filters: &[f32], mut packed: &mut [f
         let (group, rest) = packed.split_at_mut(group_weights(conv, size));
         packed = rest;
         let filters = &filters[first * one..(first + there) * one];
-        for (o, filter) in filters.chunks_exact(one).enumerate() {
-            for (to, value) in group.iter_mut().skip(o).step_by(size).zip(filter) {
-                *to = *value;
-            }
+        match size {
+            OUTS => interleave::<OUTS>(filters, one, group),
+            _ => interleave::<HALF_OUTS>(filters, one, group),
+        }
+    }
+}
+
+/// Filters of `one` number each, up to `O` of them, side by side number by number. A group that is not whole is filled
+/// up with its first filter, whose outputs nobody takes.
+fn interleave<const O: usize>(filters: &[f32], one: usize, packed: &mut [f32]) {
+    let mut rows = [&filters[..one]; O];
+    for (row, filter) in rows.iter_mut().zip(filters.chunks_exact(one)) {
+        *row = filter;
+    }
+    for (i, to) in packed.as_chunks_mut::<O>().0.iter_mut().enumerate().take(one) {
+        for o in 0..O {
+            to[o] = rows[o][i];
         }
     }
 }
@@ -74,20 +87,20 @@ impl<V: Copy> Group<'_, V> {
         match (self.conv.kernel, self.conv.stride) {
             (1, 1) => simd.run(Outputs::<V, 1, 1, 3, O> { group: self, output }),
             (1, _) => simd.run(Outputs::<V, 1, 2, 5, O> { group: self, output }),
-            (_, 1) => simd.run(Outputs::<V, 3, 1, 5, O> { group: self, output }),
-            _ => simd.run(Outputs::<V, 3, 2, 7, O> { group: self, output }),
+            (_, 1) => simd.run(Outputs::<V, 3, 1, 3, O> { group: self, output }),
+            _ => simd.run(Outputs::<V, 3, 2, 5, O> { group: self, output }),
         }
     }
 }
 
-/// All outputs of a group; `SEEN` is how many inputs of a row [`ACROSS`] outputs see.
-struct Outputs<'a, V, const K: usize, const STRIDE: usize, const SEEN: usize, const O: usize> {
+/// All outputs of a group; `WHOLE` is what one tap of [`ACROSS`] outputs sees.
+struct Outputs<'a, V, const K: usize, const STRIDE: usize, const WHOLE: usize, const O: usize> {
     group: Group<'a, V>,
     output: &'a mut [V],
 }
 
-impl<S: Simd, const K: usize, const STRIDE: usize, const SEEN: usize, const O: usize> Task<S>
-    for Outputs<'_, S::V, K, STRIDE, SEEN, O>
+impl<S: Simd, const K: usize, const STRIDE: usize, const WHOLE: usize, const O: usize> Task<S>
+    for Outputs<'_, S::V, K, STRIDE, WHOLE, O>
 {
     #[inline(always)]
     fn call(mut self, simd: S) {
@@ -95,45 +108,41 @@ impl<S: Simd, const K: usize, const STRIDE: usize, const SEEN: usize, const O: u
         for y in 0..to.height {
             let mut x = 0;
             while x + ACROSS <= to.width {
-                self.some::<S, ACROSS, SEEN>(simd, y, x);
+                self.some::<S, ACROSS, WHOLE>(simd, y, x);
                 x += ACROSS;
             }
             while x < to.width {
-                self.some::<S, 1, K>(simd, y, x);
+                self.some::<S, 1, 1>(simd, y, x);
                 x += 1;
             }
         }
     }
 }
 
-impl<V: Copy, const K: usize, const STRIDE: usize, const SEEN: usize, const O: usize>
-    Outputs<'_, V, K, STRIDE, SEEN, O>
+impl<V: Copy, const K: usize, const STRIDE: usize, const WHOLE: usize, const O: usize>
+    Outputs<'_, V, K, STRIDE, WHOLE, O>
 {
-    /// `T` outputs of row `y` from `x` on, which see `W` inputs of a row.
+    /// `T` outputs of row `y` from `x` on; one tap of them sees `SEEN` inputs, from the first to the last.
     #[inline(always)]
-    fn some<S: Simd<V = V>, const T: usize, const W: usize>(
+    fn some<S: Simd<V = V>, const T: usize, const SEEN: usize>(
         &mut self,
         simd: S,
         y: usize,
         x: usize,
     ) {
         let Group { conv, weights, bias, first, input } = self.group;
-        let mut rows = weights.chunks_exact(O * conv.from.channels * K);
         let mut sums = [[simd.splat(0.0); T]; O];
-        for r in 0..K {
-            let Some(weights) = rows.next() else { return };
-            let weights = weights.as_chunks::<O>().0;
-            let row = y * STRIDE + r + conv.origin();
-            for channel in 0..conv.from.channels {
-                let at = conv.from.at(channel, row, x * STRIDE + conv.origin());
-                let seen = &input[at..at + W];
-                for k in 0..K {
-                    let weights = &weights[k * conv.from.channels + channel];
-                    for o in 0..O {
-                        let w = simd.splat(weights[o]);
-                        for t in 0..T {
-                            sums[o][t] = simd.mul_add(seen[t * STRIDE + k], w, sums[o][t]);
-                        }
+        let taps = weights.as_chunks::<O>().0.chunks_exact(conv.from.channels);
+        for (tap, weights) in taps.enumerate() {
+            let (row, column) = (tap / K + y * STRIDE, tap % K + x * STRIDE);
+            let at = conv.from.at(0, row + conv.origin(), column + conv.origin());
+            let channels = input[at..].chunks(conv.from.pitch());
+            for (weights, seen) in weights.iter().zip(channels) {
+                let seen = &seen[..SEEN];
+                for o in 0..O {
+                    let w = simd.splat(weights[o]);
+                    for t in 0..T {
+                        sums[o][t] = simd.mul_add(seen[t * STRIDE], w, sums[o][t]);
                     }
                 }
             }

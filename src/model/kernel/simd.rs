@@ -49,26 +49,9 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// Lines as vectors.
     fn cells_mut(lines: &mut [Line]) -> &mut [Self::V];
     /// The first numbers of a vector; those that `from` lacks are 0.
-    #[inline(always)]
-    fn load(from: &[f32]) -> Self::V {
-        let mut line = [Line::ZERO];
-        // Written apart, so that a whole vector is one move.
-        match from.get(..Self::LANES) {
-            Some(whole) => Line::numbers_mut(&mut line)[..Self::LANES].copy_from_slice(whole),
-            None => Line::numbers_mut(&mut line)[..from.len()].copy_from_slice(from),
-        }
-        Self::cells(&line)[0]
-    }
+    fn load(self, from: &[f32]) -> Self::V;
     /// The vector's first numbers, as many as `to` takes.
-    #[inline(always)]
-    fn store(value: Self::V, to: &mut [f32]) {
-        let mut line = [Line::ZERO];
-        Self::cells_mut(&mut line)[0] = value;
-        match to.get_mut(..Self::LANES) {
-            Some(whole) => whole.copy_from_slice(&Line::numbers(&line)[..Self::LANES]),
-            None => to.copy_from_slice(&Line::numbers(&line)[..to.len()]),
-        }
-    }
+    fn store(self, value: Self::V, to: &mut [f32]);
     /// Runs `task` with the instruction set.
     fn run<T: Task<Self>>(self, task: T);
 
@@ -82,8 +65,6 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn relu(self, a: Self::V) -> Self::V;
     /// [`Simd::DEPTH`] channels as [`Simd::product`] takes them; `high` counts only if there are two.
     fn join(self, low: Self::V, high: Self::V) -> Self::V;
-    /// As [`Simd::join`], for the weights of one input channel (or two).
-    fn join_weights(low: f32, high: f32) -> f32;
     /// `c + a * b`, summed over the channels in a vector.
     fn product(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 }
@@ -107,9 +88,8 @@ mod x86 {
         (
             $(#[$doc:meta])* $name:ident: [$($found:tt),*] as $enabled:literal,
             $vector:ty, lanes $lanes:literal, outs $outs:expr, depth $depth:literal,
-            $splat:ident, $zero:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $max:ident,
+            $load:ident, $store:ident, $splat:ident, $zero:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $max:ident,
             join($low:ident, $high:ident) $join:expr,
-            join_weights($wlow:ident, $whigh:ident) $join_weights:expr,
             product($a:ident, $b:ident, $c:ident) $product:expr
         ) => {
             $(#[$doc])*
@@ -151,6 +131,28 @@ mod x86 {
                 }
 
                 #[inline(always)]
+                fn load(self, from: &[f32]) -> $vector {
+                    if from.len() < Self::LANES {
+                        let mut line = [Line::ZERO];
+                        Line::numbers_mut(&mut line)[..from.len()].copy_from_slice(from);
+                        return Self::cells(&line)[0];
+                    }
+                    // SAFETY: there are enough numbers, and `self` exists.
+                    unsafe { $load(from.as_ptr()) }
+                }
+
+                #[inline(always)]
+                fn store(self, value: $vector, to: &mut [f32]) {
+                    if to.len() < Self::LANES {
+                        let mut line = [Line::ZERO];
+                        Self::cells_mut(&mut line)[0] = value;
+                        return to.copy_from_slice(&Line::numbers(&line)[..to.len()]);
+                    }
+                    // SAFETY: there is enough room, and `self` exists.
+                    unsafe { $store(to.as_mut_ptr(), value) }
+                }
+
+                #[inline(always)]
                 fn splat(self, x: f32) -> $vector {
                     // SAFETY: `self` exists, so the processor has the features. The same below.
                     unsafe { $splat(x) }
@@ -188,11 +190,6 @@ mod x86 {
                 }
 
                 #[inline(always)]
-                fn join_weights($wlow: f32, $whigh: f32) -> f32 {
-                    $join_weights
-                }
-
-                #[inline(always)]
                 fn product(self, $a: $vector, $b: $vector, $c: $vector) -> $vector {
                     unsafe { $product }
                 }
@@ -204,9 +201,8 @@ mod x86 {
         /// AVX-512 F, in f32.
         Avx512: ["avx512f", "avx512vl", "avx512bw"] as "avx512f,avx512vl,avx512bw",
         __m512, lanes 16, outs OUTS, depth 1,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
+        _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
         join(low, _high) low,
-        join_weights(low, _high) low,
         product(a, b, c) _mm512_fmadd_ps(a, b, c)
     }
 
@@ -214,9 +210,8 @@ mod x86 {
         /// AVX-512 with products of bf16, summed in f32.
         Avx512Bf16: ["avx512f", "avx512vl", "avx512bw", "avx512bf16"] as "avx512f,avx512vl,avx512bw,avx512bf16",
         __m512, lanes 16, outs OUTS, depth 2,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
+        _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
         join(low, high) unsafe { pair(low, high) },
-        join_weights(low, high) f32::from_bits(bf16_bits(low) | bf16_bits(high) << 16),
         product(a, b, c) _mm512_dpbf16_ps(c, as_bf16(a), as_bf16(b))
     }
 
@@ -224,17 +219,9 @@ mod x86 {
         /// AVX2 and FMA, in f32.
         Avx2: ["avx2", "fma"] as "avx2,fma",
         __m256, lanes 8, outs HALF_OUTS, depth 1,
-        _mm256_set1_ps, _mm256_setzero_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps, _mm256_max_ps,
+        _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps, _mm256_max_ps,
         join(low, _high) low,
-        join_weights(low, _high) low,
         product(a, b, c) _mm256_fmadd_ps(a, b, c)
-    }
-
-    /// The bits of `x` rounded to bf16, to even.
-    fn bf16_bits(x: f32) -> u32 {
-        let bits = x.to_bits();
-        // A NaN must not round to an infinity.
-        if x.is_nan() { bits >> 16 | 0x40 } else { (bits + 0x7fff + (bits >> 16 & 1)) >> 16 }
     }
 
     /// The vector's bits as 32 bf16.

@@ -9,7 +9,7 @@
 )]
 
 use super::layer::{Conv, Method};
-use super::simd::{HALF_OUTS, OUTS, Simd, Task};
+use super::simd::{HALF_OUTS, Line, OUTS, Simd, Task};
 use super::tile::{BORDER, Four, Tile, Two};
 
 /// Most tiles at a time.
@@ -70,26 +70,40 @@ struct Filters<'a, W, const N: usize, const M: usize> {
     packed: &'a mut [f32],
 }
 
+impl<W: Tile<N, M>, const N: usize, const M: usize> Filters<'_, W, N, M> {
+    /// `lanes` numbers of tap `tap` from number `first` of [in / depth][out] on, of each place's channel `part`; 0 where
+    /// there is no such channel.
+    #[inline(always)]
+    fn taps<S: Simd>(&self, simd: S, tap: usize, first: usize, lanes: usize, part: usize) -> S::V {
+        let tap = &self.filters[tap * self.ins * self.outs..][..self.ins * self.outs];
+        if S::DEPTH == 1 {
+            return simd.load(&tap[first..first + lanes]);
+        }
+        let mut numbers = [0.0; Line::LEN];
+        let place = first / self.outs;
+        let channels = tap.chunks_exact(self.outs).skip(S::DEPTH * place + part);
+        let places = numbers[..lanes].chunks_exact_mut(self.outs);
+        for (to, from) in places.zip(channels.step_by(S::DEPTH)) {
+            to.copy_from_slice(from);
+        }
+        simd.load(&numbers)
+    }
+}
+
 impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize> Task<S> for Filters<'_, W, N, M> {
     #[inline(always)]
     fn call(self, simd: S) {
         let zero = simd.splat(0.0);
-        let tap = self.ins * self.outs;
-        // Of `S::DEPTH` channels, one place.
-        let place = self.ins.div_ceil(S::DEPTH) * self.outs;
-        let both = S::DEPTH * self.outs;
-        let step = S::LANES.max(both);
-        let mut joined = [0.0; 2 * OUTS];
-        for first in (0..tap).step_by(step) {
-            let count = step.min(tap - first);
-            for part in (first..first + count).step_by(S::LANES) {
-                let lanes = S::LANES.min(tap - part);
+        let position = self.ins.div_ceil(S::DEPTH) * self.outs;
+        for first in (0..position).step_by(S::LANES) {
+            let lanes = S::LANES.min(position - first);
+            let mut both = [[[zero; N]; N]; 2];
+            for part in 0..S::DEPTH {
                 let mut rows = [[zero; 3]; N];
                 for c in 0..3 {
                     let mut taps = [zero; 3];
                     for r in 0..3 {
-                        let at = (3 * r + c) * tap + part;
-                        taps[r] = S::load(&self.filters[at..at + lanes]);
+                        taps[r] = self.taps(simd, 3 * r + c, first, lanes, part);
                     }
                     let column = self.tile.filter(simd, taps);
                     for r in 0..N {
@@ -97,26 +111,14 @@ impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize> Task<S> for Filters
                     }
                 }
                 for r in 0..N {
-                    let row = self.tile.filter(simd, rows[r]);
-                    for c in 0..N {
-                        let at = (r * N + c) * place;
-                        if S::DEPTH == 1 {
-                            let at = at + part;
-                            S::store(row[c], &mut self.packed[at..at + lanes]);
-                        } else {
-                            // A whole vector holds at least one pair of channels of a group.
-                            joined.fill(0.0);
-                            S::store(row[c], &mut joined[..lanes]);
-                            let outs = self.outs;
-                            let to = &mut self.packed[at + part / 2..];
-                            let pairs = joined.chunks(2 * outs).take(lanes.div_ceil(2 * outs));
-                            for (pair, to) in pairs.zip(to.chunks_exact_mut(outs)) {
-                                for o in 0..outs {
-                                    to[o] = S::join_weights(pair[o], pair[outs + o]);
-                                }
-                            }
-                        }
-                    }
+                    both[part][r] = self.tile.filter(simd, rows[r]);
+                }
+            }
+            let [low, high] = both;
+            for r in 0..N {
+                for c in 0..N {
+                    let at = (r * N + c) * position + first;
+                    simd.store(simd.join(low[r][c], high[r][c]), &mut self.packed[at..at + lanes]);
                 }
             }
         }
@@ -233,28 +235,54 @@ struct Inputs<'a, V, W, const N: usize, const M: usize, const T: usize> {
 impl<V: Copy, W: Tile<N, M>, const N: usize, const M: usize, const T: usize>
     Inputs<'_, V, W, N, M, T>
 {
+    /// Rows `A` and `B` of the transformed tile of `channel` whose first input is at (`y`, `x`).
+    ///
+    /// Two rows at a time, which share most of their sums, fit in the registers; a whole tile does not.
     #[inline(always)]
-    fn one<S: Simd<V = V>>(&self, simd: S, channel: usize, [y, x]: [usize; 2]) -> [[V; N]; N] {
-        let mut rows = [[simd.splat(0.0); N]; N];
-        for (r, row) in rows.iter_mut().enumerate() {
-            let at = self.conv.from.at(channel, y + r, x);
-            let part = &self.input[at..at + N];
-            let mut d = *row;
-            d.copy_from_slice(part);
-            *row = self.tile.input(simd, d);
-        }
-        let mut all = rows;
+    fn rows<S: Simd<V = V>, const A: usize, const B: usize>(
+        &self,
+        simd: S,
+        channel: usize,
+        [y, x]: [usize; 2],
+    ) -> [[V; N]; 2] {
+        let mut rows = [[simd.splat(0.0); N]; 2];
+        let row = self.conv.from.row();
+        let first = self.conv.from.at(channel, y, x);
+        let seen = &self.input[first..first + (N - 1) * row + N];
         for c in 0..N {
             let mut column = [simd.splat(0.0); N];
             for r in 0..N {
-                column[r] = rows[r][c];
+                column[r] = seen[r * row + c];
             }
             let column = self.tile.input(simd, column);
-            for r in 0..N {
-                all[r][c] = column[r];
+            (rows[0][c], rows[1][c]) = (column[A], column[B]);
+        }
+        [self.tile.input(simd, rows[0]), self.tile.input(simd, rows[1])]
+    }
+
+    /// Rows `A` and `B` of tile `t`, of all channels of place `k`.
+    #[inline(always)]
+    fn put<S: Simd<V = V>, const A: usize, const B: usize>(
+        &self,
+        simd: S,
+        k: usize,
+        t: usize,
+        into: &mut Tiles<V, N, T>,
+    ) {
+        let mut rows = self.rows::<S, A, B>(simd, S::DEPTH * k, self.corners[t]);
+        if S::DEPTH > 1 {
+            // An odd last channel stands twice; the weights of the second are zeros.
+            let last = self.conv.from.channels - 1;
+            let high = self.rows::<S, A, B>(simd, (S::DEPTH * k + 1).min(last), self.corners[t]);
+            for c in 0..N {
+                rows[0][c] = simd.join(rows[0][c], high[0][c]);
+                rows[1][c] = simd.join(rows[1][c], high[1][c]);
             }
         }
-        all
+        for c in 0..N {
+            into[A][c][t] = rows[0][c];
+            into[B][c][t] = rows[1][c];
+        }
     }
 }
 
@@ -262,28 +290,17 @@ impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize, const T: usize> Tas
     for Inputs<'_, S::V, W, N, M, T>
 {
     #[inline(always)]
-    fn call(self, simd: S) {
-        let mut task = self;
-        let channels = task.conv.from.channels;
-        let into = std::mem::take(&mut task.into);
+    fn call(mut self, simd: S) {
+        let into = std::mem::take(&mut self.into);
         for (k, into) in into.iter_mut().enumerate() {
             for t in 0..T {
-                let low = task.one(simd, S::DEPTH * k, task.corners[t]);
-                let mut all = low;
-                if S::DEPTH > 1 {
-                    // An odd last channel stands twice; the weights of the second are zeros.
-                    let high =
-                        task.one(simd, (S::DEPTH * k + 1).min(channels - 1), task.corners[t]);
-                    for r in 0..N {
-                        for c in 0..N {
-                            all[r][c] = simd.join(low[r][c], high[r][c]);
-                        }
-                    }
-                }
-                for r in 0..N {
-                    for c in 0..N {
-                        into[r][c][t] = all[r][c];
-                    }
+                if N == 6 {
+                    self.put::<S, 0, 5>(simd, k, t, into);
+                    self.put::<S, 1, 2>(simd, k, t, into);
+                    self.put::<S, 3, 4>(simd, k, t, into);
+                } else {
+                    self.put::<S, 0, 3>(simd, k, t, into);
+                    self.put::<S, 1, 2>(simd, k, t, into);
                 }
             }
         }
@@ -358,25 +375,37 @@ impl<S: Simd, W: Tile<N, M>, const N: usize, const M: usize, const T: usize> Tas
                     }
                     columns[c] = task.tile.output(simd, column);
                 }
-                let rows = M.min(conv.to.height - y);
-                let there = M.min(conv.to.width - x);
+                let (rows, there) = (M.min(conv.to.height - y), M.min(conv.to.width - x));
                 for r in 0..M {
                     let mut row = [zero; N];
                     for c in 0..N {
                         row[c] = columns[c][r];
                     }
-                    let row = task.tile.output(simd, row);
+                    let mut row = task.tile.output(simd, row);
                     if r >= rows {
                         continue;
                     }
                     let at = conv.to.at(task.first + o, y + r + BORDER, x + BORDER);
-                    let output = &mut task.output[at..at + there];
+                    // The row is filled up to whole tiles, so that all M are there to be read.
+                    let output = &mut task.output[at..at + M];
                     for c in 0..M {
-                        // Written out by M, so that a whole tile is not a loop.
-                        if let Some(to) = output.get_mut(c) {
-                            // 0 times anything but a finite number is NaN.
-                            watch = simd.mul_add(row[c], zero, watch);
-                            *to = conv.finish(simd, simd.add(row[c], bias), *to);
+                        // 0 times anything but a finite number is NaN.
+                        watch = simd.mul_add(row[c], zero, watch);
+                        row[c] = simd.add(row[c], bias);
+                    }
+                    if conv.add {
+                        for c in 0..M {
+                            row[c] = simd.add(row[c], output[c]);
+                        }
+                    }
+                    if conv.relu {
+                        for c in 0..M {
+                            row[c] = simd.relu(row[c]);
+                        }
+                    }
+                    for c in 0..M {
+                        if c < there {
+                            output[c] = row[c];
                         }
                     }
                 }
