@@ -264,6 +264,8 @@ pub struct MapSpec {
     pub ignore: IgnoreParams,
     /// Share of the cores' time that maps may take, in (0, 1].
     pub budget: f64,
+    /// Arithmetic.
+    pub precision: Precision,
 }
 
 impl Experiment {
@@ -307,7 +309,7 @@ impl Experiment {
                 ignore: Some(self.map.ignore),
                 plane: Some("random".to_owned()),
                 budget: Some(self.map.budget),
-                precision: Some("f32".to_owned()),
+                precision: Some(self.map.precision),
             },
             arm: self.arms.values().map(ArmSpec::to_typed).collect(),
         }

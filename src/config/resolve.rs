@@ -279,9 +279,6 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
     if let Some(plane) = &typed.plane {
         checked("map.plane", plane.clone(), |p| p == "random", "random")?;
     }
-    if let Some(precision) = &typed.precision {
-        checked("map.precision", precision.clone(), |p| p == "f32", "f32")?;
-    }
     Ok(MapSpec {
         every: typed.every.unwrap_or(150),
         grid,
@@ -290,6 +287,7 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         norm: typed.norm.unwrap_or(DirectionNorm::Filter),
         ignore: typed.ignore.unwrap_or(IgnoreParams::Biasbn),
         budget,
+        precision: typed.precision.unwrap_or_default(),
     })
 }
 
@@ -359,7 +357,6 @@ mod tests {
             ("[map]\nimages = 0", "map.images = 0: expected"),
             ("[map]\nbudget = 1.5", "map.budget = 1.5: expected"),
             ("[map]\nplane = 'pca'", "map.plane = pca: expected random"),
-            ("[map]\nprecision = 'f16'", "map.precision = f16: expected f32"),
             ("[[arm]]\nskip = true", "arm 1.name = (missing): expected a name"),
             (
                 "[[arm]]\nname = 'a'\n[[arm]]\nname = 'a'",

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::experiment::{DataKind, DirectionNorm, Family, IgnoreParams, Init, OptimizerKind};
+use super::experiment::{
+    DataKind, DirectionNorm, Family, IgnoreParams, Init, OptimizerKind, Precision,
+};
 
 /// A whole config file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,8 +145,8 @@ pub struct TypedMap {
     pub plane: Option<String>,
     /// Share of the cores' time that maps may take, in (0, 1].
     pub budget: Option<f64>,
-    /// `f32`.
-    pub precision: Option<String>,
+    /// Arithmetic of the forward passes.
+    pub precision: Option<Precision>,
 }
 
 /// `[[arm]]`: a name, the skip switch, and any key of `[model]` or `[train]` to differ in.

@@ -9,21 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::arm_map::ArmMap;
 use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
 use crate::data::Split;
-use crate::landscape::about::{About, word};
-use crate::landscape::crew::Means;
-use crate::landscape::direction::{DirectionSpec, by_parameter};
-use crate::landscape::evaluate::{Evaluator, ReadyImages};
-use crate::landscape::file::{SurfaceError, SurfaceFile, hdf5};
-use crate::landscape::grid::{axis, passes};
 use crate::landscape::images::{ImageSet, choose_images};
-use crate::landscape::plane::{Plane, axes};
-use crate::landscape::surface::Surface;
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::SurfaceWritten;
 use crate::telemetry::snapshot::MapProgress;
@@ -66,37 +59,12 @@ pub struct Mapper {
     pub start: Instant,
 }
 
-/// One arm's map in the making.
-struct ArmMap {
-    arm: ArmId,
-    name: ArmName,
-    evaluator: Evaluator,
-    cosine: f64,
-    surface: Surface,
-}
-
 /// Why a job ended before its last pass.
-enum Interrupted {
+pub enum Interrupted {
+    /// Newer weights wait, or nobody wants maps any more.
     Superseded,
+    /// One line that says how.
     Failed(String),
-}
-
-impl ArmMap {
-    /// Computes the point at (row, column).
-    fn point(
-        &mut self,
-        (row, col): (usize, usize),
-        cancelled: &AtomicBool,
-    ) -> Result<(), Interrupted> {
-        if cancelled.load(Ordering::Relaxed) {
-            return Err(Interrupted::Superseded);
-        }
-        let nx = self.surface.xs.len();
-        let tally = self.evaluator.at(self.surface.xs[col], self.surface.ys[row])?;
-        self.surface.loss[row * nx + col] = tally.mean_loss();
-        self.surface.acc[row * nx + col] = tally.accuracy();
-        Ok(())
-    }
 }
 
 impl From<TorchError> for Interrupted {
@@ -125,95 +93,86 @@ impl Mapper {
     fn map(&self, job: MapJob, jobs: &Mailbox<MapJob>, first: bool) -> Result<(), Interrupted> {
         let MapJob { step, taken_s, arms } = job;
         let chosen = choose_images(self.train.len(), self.spec.images);
-        let coordinates = axis(self.spec.grid, self.spec.range);
-        let directions =
-            DirectionSpec { seed: self.seed, norm: self.spec.norm, ignore: self.spec.ignore };
         let images = ImageSet::new(&self.train, &chosen, self.train.device())?;
-        let mut maps = Vec::new();
-        for (arm, name, plan, weights) in arms {
-            let plane = Plane::random(plan, weights, directions, axes(false))?;
-            let cosine = plane.cosine()?;
-            let ready = ReadyImages::new(plane.plan(), images.share(), &Means::one_thread())?;
-            let evaluator = Evaluator::new(plane, ready)?;
-            let surface = Surface::new(coordinates.clone(), coordinates.clone());
-            maps.push(ArmMap { arm, name, evaluator, cosine, surface });
-        }
-        let passes = passes(self.spec.grid);
+        let mut maps = arms
+            .into_iter()
+            .map(|arm| ArmMap::new(arm, &self.spec, self.seed, &images))
+            .collect::<Result<Vec<_>, _>>()?;
         let total = self.spec.grid * self.spec.grid * maps.len();
         let mut progress = MapProgress { step, grid: 0, done: 0, total };
-        for (index, pass) in passes.iter().enumerate() {
-            let complete = index + 1 == passes.len();
-            // The very first coarse map is not held back: it is small, and somebody waits for it.
-            let paced = !(first && index == 0);
-            progress.grid = pass.lines.len();
-            for points in pass.points.chunks(CHUNK) {
+        // The very first coarse map is not held back: it is small, and somebody waits for it.
+        let mut paced = !first;
+        while maps.iter().any(|map| !map.is_complete()) {
+            let shown = maps.iter().any(ArmMap::is_shown);
+            progress.grid = maps.iter().map(ArmMap::side).max().unwrap_or(0);
+            let pass: Vec<usize> = maps.iter().map(ArmMap::left).collect();
+            let longest = pass.iter().copied().max().unwrap_or(0);
+            for done in (0..longest).step_by(CHUNK) {
                 // What is coarse is shown whatever else waits; finer passes give way to newer weights, and the file
                 // holds what was done.
-                if index > 0 && jobs.has_waiting() {
-                    return self.write_all(&maps, &passes[index - 1].lines, step, &chosen);
+                if shown && jobs.has_waiting() {
+                    return self.write_all(&maps, step, &chosen);
                 }
-                self.compute(&mut maps, points, paced, &mut progress)?;
+                let parts: Vec<usize> =
+                    pass.iter().map(|left| CHUNK.min(left.saturating_sub(done))).collect();
+                self.compute(&mut maps, &parts, paced, &mut progress)?;
             }
-            for map in &maps {
+            for map in maps.iter().zip(&pass).filter(|(map, n)| **n > 0 && map.is_shown()) {
+                let (map, _) = map;
                 self.tell(Message::MapPass(Box::new(MapPass {
                     arm: map.arm,
                     step,
                     taken_s,
-                    surface: map.surface.on_lines(&pass.lines),
+                    surface: map.surface(),
                     images: chosen.len(),
                     cosine: map.cosine,
-                    complete,
+                    complete: map.is_complete(),
                 })))?;
+                paced = true;
             }
         }
-        let all: Vec<usize> = (0..self.spec.grid).collect();
-        self.write_all(&maps, &all, step, &chosen)
+        self.write_all(&maps, step, &chosen)
     }
 
-    /// Writes every arm's map on these rows and columns, all of whose points are computed.
-    fn write_all(
-        &self,
-        maps: &[ArmMap],
-        lines: &[usize],
-        step: u64,
-        chosen: &[i64],
-    ) -> Result<(), Interrupted> {
-        maps.iter().try_for_each(|map| self.write(map, &map.surface.on_lines(lines), step, chosen))
+    /// Writes every arm's map as far as it is known.
+    fn write_all(&self, maps: &[ArmMap], step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
+        maps.iter().try_for_each(|map| self.write(map, step, chosen))
     }
 
-    /// Some points of all arms: one after the other within the budget while the arms train, an arm to a core once
+    /// So many points of each arm: one after the other within the budget while the arms train, an arm to a core once
     /// they are done.
     fn compute(
         &self,
         maps: &mut [ArmMap],
-        points: &[(usize, usize)],
+        parts: &[usize],
         paced: bool,
         at: &mut MapProgress,
     ) -> Result<(), Interrupted> {
+        let cancelled = &self.cancelled;
         if self.unhurried.load(Ordering::Relaxed) && self.cores >= maps.len() {
-            let cancelled = &self.cancelled;
             let results: Vec<Result<(), Interrupted>> = thread::scope(|scope| {
                 let threads: Vec<_> = maps
                     .iter_mut()
-                    .map(|map| {
+                    .zip(parts)
+                    .map(|(map, part)| {
                         scope.spawn(|| {
                             use_threads(1);
-                            points.iter().try_for_each(|point| map.point(*point, cancelled))
+                            (0..*part).try_for_each(|_| map.point(cancelled))
                         })
                     })
                     .collect();
                 let failed = || Err(Interrupted::Failed("a map's thread panicked".to_owned()));
                 threads.into_iter().map(|t| t.join().unwrap_or_else(|_| failed())).collect()
             });
-            at.done += points.len() * maps.len();
+            at.done = maps.iter().map(ArmMap::known).sum();
             self.tell(Message::MapProgress(*at))?;
             return results.into_iter().collect();
         }
-        for map in maps {
-            for point in points {
+        for index in 0..maps.len() {
+            for _ in 0..parts[index] {
                 let begun = thread_seconds();
-                map.point(*point, &self.cancelled)?;
-                at.done += 1;
+                maps[index].point(cancelled)?;
+                at.done = maps.iter().map(ArmMap::known).sum();
                 self.tell(Message::MapProgress(*at))?;
                 if paced && !self.unhurried.load(Ordering::Relaxed) {
                     thread::sleep(nap(thread_seconds() - begun, self.spec.budget, self.cores));
@@ -223,52 +182,20 @@ impl Mapper {
         Ok(())
     }
 
-    fn write(
-        &self,
-        map: &ArmMap,
-        surface: &Surface,
-        step: u64,
-        chosen: &[i64],
-    ) -> Result<(), Interrupted> {
+    fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
         let file = format!("surfaces/{step:08}-{}.h5", map.name);
-        let written = self
-            .content(map, surface, step, chosen)
-            .and_then(|content| hdf5::write(&content, &self.root.join(&file)));
+        let content = map.file(step, self.seed, &self.spec, chosen);
+        let stats = map.surface().stats();
+        let written = content.and_then(|content| content.write(&self.root.join(&file)));
         let failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
         self.tell(Message::MapWritten(SurfaceWritten {
             arm: map.name.clone(),
             step,
             t: self.start.elapsed().as_secs_f64(),
             file: written.is_ok().then_some(file),
-            stats: surface.stats(),
+            stats,
         }))?;
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))
-    }
-
-    fn content(
-        &self,
-        map: &ArmMap,
-        surface: &Surface,
-        step: u64,
-        chosen: &[i64],
-    ) -> Result<SurfaceFile, SurfaceError> {
-        let about = About {
-            arm: map.name.to_string(),
-            step,
-            plane: "random".to_owned(),
-            norm: word(&self.spec.norm),
-            ignore: word(&self.spec.ignore),
-            seed: self.seed,
-            bn: "frozen".to_owned(),
-            precision: "f32".to_owned(),
-            cosine: map.cosine,
-            ..About::default()
-        };
-        let plane = map.evaluator.plane();
-        let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
-        let directions = directions.collect::<Result<_, _>>()?;
-        let images = chosen.to_vec();
-        Ok(SurfaceFile { about, images, directions, ..SurfaceFile::of(surface.clone()) })
     }
 
     fn tell(&self, message: Message) -> Result<(), Interrupted> {

@@ -2,6 +2,7 @@
 //!
 //! Threads: `arm-NAME` each, `eval`, `maps`, `saver`, and the engine's own, the hub. All are joined.
 
+mod arm_map;
 mod conductor;
 mod evaluator;
 mod gather;

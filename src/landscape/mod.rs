@@ -6,7 +6,6 @@ pub mod direction;
 pub mod error;
 pub mod evaluate;
 pub mod file;
-pub mod grid;
 pub mod images;
 pub mod job;
 pub mod journal;

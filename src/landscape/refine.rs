@@ -1,6 +1,6 @@
 //! Adaptive refinement: a grid computed coarse first, then finer only where interpolation would show.
 //!
-//! Lines are halved level by level as in [`super::grid`]. What matters is where an isoline runs: at every new point the
+//! Lines are halved level by level: ends and centre, then those half way between. What matters is where an isoline runs: at every new point the
 //! level before it predicts a value, by bicubic interpolation of ln(loss + 0.1). Where prediction and truth differ, the
 //! isoline moves by that difference over the slope. The next level is computed where this shift, shrunk as the spacing
 //! shrinks, is still a good part of a grid cell; elsewhere it is interpolated.
