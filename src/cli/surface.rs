@@ -47,6 +47,9 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
         OutputFormat::Text => tell(&outcome),
         OutputFormat::Json => say(json(&outcome)),
     }
+    if !outcome.finished {
+        complain("stopped; the same command goes on with it");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,9 +117,6 @@ fn tell(outcome: &Outcome) {
     }
     for (name, value) in statistics::lines(content) {
         say(format_args!("  {name:<36}{value}"));
-    }
-    if !finished {
-        complain("stopped; the same command goes on with it");
     }
 }
 
