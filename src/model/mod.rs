@@ -2,6 +2,7 @@
 
 mod draw;
 mod fold;
+mod hessian;
 mod init;
 mod network;
 mod plan;
@@ -9,6 +10,7 @@ mod state;
 
 pub use draw::named_rng;
 pub use fold::{Folded, FoldedLayout, Tally};
+pub use hessian::HessianProduct;
 pub use init::initial_weights;
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};

@@ -271,7 +271,7 @@ const LANES: i64 = 8;
 ///
 /// A 1x1 conv whose channels fill no vector is made as a matrix product: oneDNN's `jit_avx2_1x1_convolution_bwd_weights_t`
 /// (libtorch 2.11.0, on processors without AVX-512) writes such a conv's weight gradient beyond its end.
-fn convolve(x: &Tensor, weight: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+pub(super) fn convolve(x: &Tensor, weight: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
     let (out, into, height, width) = weight.size4()?;
     let fills = out % LANES == 0 && into % LANES == 0;
     if (height, width, conv.padding) == (1, 1, 0) && !fills {
