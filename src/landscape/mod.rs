@@ -1,4 +1,4 @@
-//! The loss around a network's weights: directions, planes, points, nested grids, surface files.
+//! The loss around a network's weights: curvature, directions, planes, points, nested grids, surface files.
 
 pub mod about;
 pub mod crew;
@@ -6,9 +6,11 @@ pub mod direction;
 pub mod error;
 pub mod evaluate;
 pub mod file;
+pub mod hessian;
 pub mod images;
 pub mod job;
 pub mod journal;
+pub mod lanczos;
 pub mod merge;
 pub mod plane;
 pub mod principal;

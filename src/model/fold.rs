@@ -16,7 +16,7 @@ use super::plan::{ConvPlan, Plan, Shortcut};
 #[derive(Debug)]
 pub struct FoldedLayout {
     /// Factor of every entry of the flat vector.
-    scale: Tensor,
+    pub(super) scale: Tensor,
 }
 
 impl FoldedLayout {
@@ -203,27 +203,31 @@ impl Tally {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::network::Network;
     use super::super::plan::tests::spec;
     use super::super::{initial_weights, plan::ParamKind};
     use super::*;
 
-    /// The network in eval mode, batch norm by batch norm, written out without folding.
-    fn reference(plan: &Plan, w: &Weights, images: &Tensor) -> Tensor {
-        let p = |i: usize| plan.unpack(&w.theta, &plan.params[i]).unwrap();
+    /// The logits in eval mode, batch norm by batch norm, written out without folding.
+    pub(crate) fn reference(
+        plan: &Plan,
+        params: &[Tensor],
+        running: &Tensor,
+        images: &Tensor,
+    ) -> Tensor {
+        let p = |i: usize| &params[i];
         let conv = |x: &Tensor, c: ConvPlan| {
             let n = &plan.norms[c.norm];
-            let mean = w.running.narrow(0, n.offset, n.channels);
-            let variance = w.running.narrow(0, plan.statistics() + n.offset, n.channels);
-            let y =
-                x.conv2d(&p(c.weight), None::<Tensor>, [c.stride; 2], [c.padding; 2], [1, 1], 1);
+            let mean = running.narrow(0, n.offset, n.channels);
+            let variance = running.narrow(0, plan.statistics() + n.offset, n.channels);
+            let y = x.conv2d(p(c.weight), None::<Tensor>, [c.stride; 2], [c.padding; 2], [1, 1], 1);
             let (weight, bias) = (p(n.weight), p(n.weight + 1));
             y.batch_norm(
                 Some(weight),
                 Some(bias),
-                Some(mean),
-                Some(variance),
+                Some(&mean),
+                Some(&variance),
                 false,
                 0.1,
                 1e-5,
@@ -240,8 +244,8 @@ mod tests {
             }
             .relu();
         }
-        x.mean_dim([2i64, 3].as_slice(), false, Kind::Float)
-            .linear(&p(plan.head), Some(&p(plan.head + 1)))
+        x.mean_dim([2i64, 3].as_slice(), false, images.kind())
+            .linear(p(plan.head), Some(p(plan.head + 1)))
     }
 
     #[test]
@@ -264,7 +268,9 @@ mod tests {
                 let weights = net.weights(Device::Cpu).unwrap();
                 let folded =
                     Folded::of(Arc::clone(&plan), &weights).unwrap().forward(&images).unwrap();
-                let plain = reference(&plan, &weights, &images);
+                let unpack = |p| plan.unpack(&weights.theta, p).unwrap();
+                let params: Vec<Tensor> = plan.params.iter().map(unpack).collect();
+                let plain = reference(&plan, &params, &weights.running, &images);
                 let gap: f64 =
                     ((&folded - &plain).abs().max() / plain.abs().max()).try_into().unwrap();
                 assert!(gap < 1e-5, "{gap}");

@@ -3,6 +3,7 @@
 mod batch_statistics;
 mod draw;
 mod fold;
+mod hessian;
 mod init;
 mod kernel;
 mod network;
@@ -12,6 +13,7 @@ mod state;
 pub use batch_statistics::forward_with_batch_statistics;
 pub use draw::named_rng;
 pub use fold::{Folded, FoldedLayout, Tally};
+pub use hessian::HessianProduct;
 pub use init::initial_weights;
 pub use kernel::{Block, Kernel, Prepared, Scratch};
 pub use network::{Network, Probes, Weights};

@@ -9,6 +9,7 @@ use super::{
     CenterCurvature, CurvatureMap, Direction, DirectionTensor, SurfaceError, SurfaceFile,
     Trajectory,
 };
+use crate::geometry::statistics::SurfaceStatistics;
 use crate::landscape::about::{About, TEST, TRAIN};
 use crate::landscape::surface::Surface;
 
@@ -106,6 +107,21 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
     }
     if let Some((index, of)) = about.shard {
         found.push(("shard", AttrValue::String(format!("{index}/{of}"))));
+    }
+    let figures = SurfaceStatistics::of(content.surface.grid());
+    // What does not exist is left out: 0 and NaN would be figures.
+    let told = [
+        ("flatness", figures.flatness),
+        ("flatness_least", figures.flatness_least),
+        ("rising_share", figures.rising_share),
+        ("convex_share", figures.convex_share),
+        ("minima", figures.minima.map(|n| n as f64)),
+        ("roughness", figures.roughness),
+    ];
+    let there = told.into_iter().filter_map(|(name, value)| Some((name, AttrValue::F64(value?))));
+    found.extend(there);
+    if let Some(quantiles) = figures.quantiles {
+        found.push(("quantiles", AttrValue::F64Array(quantiles.to_vec())));
     }
     if let Some(curvature) = content.center_curvature {
         found.push(("hessian_max", AttrValue::F64(curvature.lambda_max)));
@@ -388,6 +404,9 @@ mod tests {
         assert_eq!(file.dataset("train_loss").unwrap().shape().unwrap(), [2, 3]);
         assert_eq!(file.dataset("xdirection/1").unwrap().shape().unwrap(), [2]);
         assert_eq!(file.dataset("hessian_ratio").unwrap().read_f64().unwrap(), [0.5; 6]);
+        let told = file.root().attrs().unwrap();
+        assert_eq!(told["quantiles"].to_f64s().unwrap()[6], 6.0);
+        assert!(!told.contains_key("flatness"), "the centre has no row: there is no such figure");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A surface from its request to its file.
 
+mod curvature;
 mod points;
 mod setup;
 
@@ -14,6 +15,7 @@ use super::error::LandscapeError;
 use super::file::SurfaceFile;
 use super::journal::{Identity, Journal, refuse_other};
 use super::request::Request;
+use curvature::Curved;
 use points::Points;
 use setup::Setup;
 
@@ -85,11 +87,23 @@ pub fn run(
     let mut crew = Crew::new(&plane, split, &chosen, &means)?;
     points.compute(&mut content, &mut crew, stop, tell)?;
     let took = start.elapsed();
-    let finished = !stop.load(Ordering::Relaxed);
+    let mut finished = !stop.load(Ordering::Relaxed);
     if let (Some(visited), true) = (&visited, finished) {
         points::losses_on_path(&mut content, visited, &source, split, &chosen, &means)?;
     }
+    // What a failing device leaves undone must not lose what is done: the file is written first.
+    let curved = Curved {
+        plane: &plane,
+        split,
+        chosen: &chosen,
+        threads: machine.threads,
+        shard: request.shard,
+    };
+    let known = (points.journal(), &entries.curvature[..]);
+    let measured =
+        curved.measure(&mut content, request.hessian, earlier.as_ref(), known, stop, tell);
     content.write(&file)?;
+    finished &= measured?;
     let computed = points.computed;
     if finished {
         points.end();

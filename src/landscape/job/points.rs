@@ -157,6 +157,11 @@ impl Points {
         result
     }
 
+    /// The journal, for what is measured besides.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
     /// Ends the journal of a surface whose file is whole.
     pub fn end(self) {
         self.journal.remove();
