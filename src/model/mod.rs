@@ -6,6 +6,7 @@ mod init;
 mod kernel;
 mod network;
 mod plan;
+mod rate;
 mod state;
 
 pub use draw::named_rng;
@@ -14,4 +15,5 @@ pub use init::initial_weights;
 pub use kernel::{Block, Kernel, Precision, Prepared, Scratch};
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
+pub use rate::{Evaluator, Rate, RateSpec, measure_rate};
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
