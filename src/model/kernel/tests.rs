@@ -258,6 +258,29 @@ fn whole_networks_are_those_of_libtorch() {
     }
 }
 
+/// How far the loss of points of a deep network is off, with logits of the size that trained networks have.
+#[test]
+fn the_loss_of_a_point_is_off_by_a_known_share() {
+    let mut case = Case::new(56, 8, true, [32, 1, 16]);
+    let base = case.folded.clone();
+    let head = case.plan.params[case.plan.head].offset as usize;
+    let mut rng = named_rng(5, "kernel", "points");
+    for point in 0..4 {
+        for (x, at) in case.folded.iter_mut().zip(&base) {
+            *x = at * (1.0 + 0.1 * point as f32 * rng.random_range(-1.0f32..1.0));
+        }
+        let deviation = f64::try_from(case.reference().std(false)).unwrap();
+        case.folded[head..].iter_mut().for_each(|x| *x *= (2.0 / deviation) as f32);
+        let mut wanted = Tally::default();
+        wanted.add(&case.reference(), &Tensor::from_slice(&case.labels)).unwrap();
+        for set in Set::all() {
+            let gap = (case.tally(&case.kernel(set)).loss / wanted.loss - 1.0).abs();
+            let bound = if set.is_bf16() { 3e-2 } else { 2e-6 };
+            assert!(gap < bound, "{set:?} point {point}: {gap:.1e}");
+        }
+    }
+}
+
 #[test]
 fn neither_order_nor_memory_used_before_changes_a_bit() {
     let case = Case::new(14, 6, true, [37, 3, 12]);
@@ -407,32 +430,4 @@ fn times() {
             }
         }
     }
-}
-
-#[test]
-#[ignore]
-fn profile() {
-    let var = |name: &str| std::env::var(name).unwrap().parse::<i64>().unwrap();
-    let (depth, width, shape) = [(56, 8, [64, 1, 16]), (20, 16, [64, 3, 32])][var("NET") as usize];
-    let case = Case::new(depth, width, true, shape);
-    let set = Set::all()[var("SET") as usize];
-    let kernel = case.kernel(set);
-    let blocks = case.blocks(&kernel);
-    let (mut prepared, mut scratch) = (Prepared::default(), kernel.scratch());
-    kernel.prepare(&case.folded, &mut prepared);
-    let now = || {
-        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
-    };
-    let mut all = Vec::new();
-    let begin = now();
-    while now() - begin < 3.0 {
-        for b in &blocks {
-            let start = now();
-            kernel.tally(&prepared, b, &mut scratch);
-            all.push((now() - start) / b.images() as f64 * 1e6);
-        }
-    }
-    all.sort_by(f64::total_cmp);
-    println!("{set:?} net {}: min {:.1} median {:.1}", var("NET"), all[0], all[all.len() / 2]);
 }
