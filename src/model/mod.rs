@@ -8,7 +8,6 @@ mod init;
 mod kernel;
 mod network;
 mod plan;
-mod rate;
 mod state;
 
 pub use batch_statistics::forward_with_batch_statistics;
@@ -19,5 +18,4 @@ pub use init::initial_weights;
 pub use kernel::{Block, Kernel, Prepared, Scratch};
 pub use network::{Network, Probes, Weights};
 pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
-pub use rate::{Evaluator, Rate, RateSpec, measure_rate};
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
