@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("geometry", &[]),
     ("landscape", &["arm", "config", "data", "geometry", "model", "telemetry"]),
     ("telemetry", &["arm", "geometry"]),
-    ("record", &["arm", "config", "telemetry", "landscape"]),
+    ("record", &["arm", "config", "geometry", "telemetry", "landscape"]),
     (
         "engine",
         &[
@@ -33,7 +33,21 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("link", &["arm", "telemetry"]),
     ("ui", &["arm", "geometry", "link", "telemetry"]),
     ("headless", &["arm", "config", "engine", "link", "record", "telemetry"]),
-    ("cli", &["arm", "config", "engine", "headless", "link", "record", "telemetry", "train", "ui"]),
+    (
+        "cli",
+        &[
+            "arm",
+            "config",
+            "engine",
+            "headless",
+            "landscape",
+            "link",
+            "record",
+            "telemetry",
+            "train",
+            "ui",
+        ],
+    ),
 ];
 /// The rooms that may name libtorch.
 const TORCH: [&str; 4] = ["data", "model", "train", "landscape"];
