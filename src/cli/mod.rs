@@ -7,6 +7,7 @@ mod data;
 mod engine;
 mod live;
 mod panics;
+mod plot;
 mod run;
 mod say;
 mod watch;
@@ -22,6 +23,8 @@ use say::complain;
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+use crate::landscape::file::SurfaceError;
+use crate::record::figure::FigureError;
 
 /// Exit status of a run that failed while running.
 const FAILED: u8 = 1;
@@ -39,6 +42,7 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Ls(args)) => live::ls(&args),
         Some(Sub::Attach(args)) => live::attach(&args),
         Some(Sub::Stop(args)) => live::stop(&args),
+        Some(Sub::Plot(args)) => plot::plot(&args),
         Some(Sub::Data { command: DataCommand::List }) => data::list(),
         Some(Sub::Bench(args)) => bench::bench(&args),
         Some(Sub::Completions { shell }) => completions::print(shell),
@@ -46,7 +50,11 @@ pub fn main(start: Instant) -> ExitCode {
     done.unwrap_or_else(|report| {
         let status = status_of(&report);
         // One line, for logs and scripts. Errors of the rooms are whole sentences that hold their source already.
-        match report.is::<ConfigError>() || report.is::<EngineError>() {
+        let is_whole = report.is::<ConfigError>()
+            || report.is::<EngineError>()
+            || report.is::<SurfaceError>()
+            || report.is::<FigureError>();
+        match is_whole {
             true => complain(&report),
             false => complain(format_args!("{report:#}")),
         }
@@ -56,7 +64,11 @@ pub fn main(start: Instant) -> ExitCode {
 
 /// What was typed or given is the user's to mend; the rest failed while running.
 fn status_of(report: &Report) -> u8 {
-    if report.is::<ConfigError>() {
+    let is_input = |e: &SurfaceError| matches!(e, SurfaceError::File { .. });
+    if report.is::<ConfigError>()
+        || report.is::<FigureError>()
+        || report.downcast_ref().is_some_and(is_input)
+    {
         return BAD_INPUT;
     }
     match report.downcast_ref::<EngineError>() {
