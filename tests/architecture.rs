@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("geometry", &[]),
     ("landscape", &["arm", "config", "data", "geometry", "model", "telemetry"]),
     ("telemetry", &["arm", "geometry"]),
-    ("record", &["arm", "config", "telemetry", "landscape"]),
+    ("record", &["arm", "config", "geometry", "telemetry", "landscape"]),
     (
         "engine",
         &[

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::surface_args::{MergeArgs, SurfaceArgs};
 use crate::config::DEFAULT_CONFIG;
+use crate::record::figure::{Levels, Size, What};
+use crate::telemetry::chart::View;
 
 /// Where run folders are made, unless `--out` says otherwise.
 pub const DEFAULT_OUT: &str = "checkpoints";
@@ -38,6 +40,8 @@ pub enum Sub {
     Surface(SurfaceArgs),
     /// Put the shards of a surface together
     Merge(MergeArgs),
+    /// Draw a surface file: in the terminal, or as PNG or SVG
+    Plot(PlotArgs),
     /// Data sets
     Data {
         /// What to do with them.
@@ -139,6 +143,99 @@ pub struct StopArgs {
     /// Where run folders are
     #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
+}
+
+/// `plot ...`
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// A surface file, as in a run's surfaces/
+    pub file: PathBuf,
+    /// Write a figure, PNG or SVG by the name's ending, instead of drawing in the terminal
+    #[arg(long, value_name = "FIGURE")]
+    pub out: Option<PathBuf>,
+    /// How it is drawn; a map as its contour, a profile as such, where this is not said
+    #[arg(long, value_enum)]
+    pub view: Option<PlotView>,
+    /// What is drawn
+    #[arg(long, value_enum, default_value_t)]
+    pub what: PlotWhat,
+    /// Isolines: published (0.1, 0.6 ... 9.6), quantiles, quantiles:N, or a list as in 0.1,0.5,1
+    #[arg(long, default_value = "quantiles", allow_hyphen_values = true)]
+    pub levels: Levels,
+    /// Heights and all colours by ln(z + 0.1); the colours of a loss always are
+    #[arg(long)]
+    pub log: bool,
+    /// Pixels of a figure, as in 1600x1200
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    pub size: Option<Size>,
+    /// Draw in the terminal with ASCII characters alone
+    #[arg(long)]
+    pub ascii: bool,
+    /// Colours in the terminal; by themselves where stdout is one and NO_COLOR is not set
+    #[arg(long, value_enum, default_value_t)]
+    pub color: ColorChoice,
+}
+
+/// How a surface is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlotView {
+    /// Isolines with their levels
+    Contour,
+    /// The bands between isolines, filled
+    Filled,
+    /// Each point's cell in its colour
+    Heat,
+    /// A relief
+    #[value(name = "3d")]
+    ThreeD,
+    /// Loss and accuracy along x; of a map, along the row nearest to y = 0
+    Profile,
+}
+
+impl From<PlotView> for View {
+    fn from(view: PlotView) -> Self {
+        match view {
+            PlotView::Contour => Self::Contour,
+            PlotView::Filled => Self::Filled,
+            PlotView::Heat => Self::Heat,
+            PlotView::ThreeD => Self::ThreeD,
+            PlotView::Profile => Self::Profile,
+        }
+    }
+}
+
+/// What of a surface is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlotWhat {
+    /// The loss
+    #[default]
+    Loss,
+    /// The accuracy
+    Acc,
+    /// |lambda_min / lambda_max| of the Hessian, where the file has it
+    Hessian,
+}
+
+impl From<PlotWhat> for What {
+    fn from(what: PlotWhat) -> Self {
+        match what {
+            PlotWhat::Loss => Self::Loss,
+            PlotWhat::Acc => Self::Accuracy,
+            PlotWhat::Hessian => Self::Hessian,
+        }
+    }
+}
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal that has them
+    #[default]
+    Auto,
+    /// Even into a file or a pipe
+    Always,
+    /// Not at all
+    Never,
 }
 
 /// `engine ...`

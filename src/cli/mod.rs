@@ -9,6 +9,7 @@ mod interrupt;
 mod live;
 mod merge;
 mod panics;
+mod plot;
 mod run;
 mod say;
 mod statistics;
@@ -28,6 +29,8 @@ use say::complain;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::landscape::error::LandscapeError;
+use crate::landscape::file::SurfaceError;
+use crate::record::figure::FigureError;
 
 /// Exit status of a run that failed while running.
 const FAILED: u8 = 1;
@@ -47,6 +50,7 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Stop(args)) => live::stop(&args),
         Some(Sub::Surface(args)) => surface::surface(&args),
         Some(Sub::Merge(args)) => merge::merge(&args),
+        Some(Sub::Plot(args)) => plot::plot(&args),
         Some(Sub::Data { command: DataCommand::List }) => data::list(),
         Some(Sub::Bench(args)) => bench::bench(&args),
         Some(Sub::Completions { shell }) => completions::print(shell),
@@ -54,8 +58,12 @@ pub fn main(start: Instant) -> ExitCode {
     done.unwrap_or_else(|report| {
         let status = status_of(&report);
         // One line, for logs and scripts. Errors of the rooms are whole sentences that hold their source already.
-        let whole = report.is::<ConfigError>() || report.is::<EngineError>();
-        match whole || report.is::<LandscapeError>() {
+        let is_whole = report.is::<ConfigError>()
+            || report.is::<EngineError>()
+            || report.is::<LandscapeError>()
+            || report.is::<SurfaceError>()
+            || report.is::<FigureError>();
+        match is_whole {
             true => complain(&report),
             false => complain(format_args!("{report:#}")),
         }
@@ -65,7 +73,11 @@ pub fn main(start: Instant) -> ExitCode {
 
 /// What was typed or given is the user's to mend; the rest failed while running.
 fn status_of(report: &Report) -> u8 {
-    if report.is::<ConfigError>() {
+    let is_input = |e: &SurfaceError| matches!(e, SurfaceError::File { .. });
+    if report.is::<ConfigError>()
+        || report.is::<FigureError>()
+        || report.downcast_ref().is_some_and(is_input)
+    {
         return BAD_INPUT;
     }
     let engine = report.downcast_ref::<EngineError>().is_some_and(EngineError::is_bad_input);

@@ -1,6 +1,8 @@
-//! Pure mathematics on slices: angles, isolines, levels. Knows nothing of networks, files or screens.
+//! Pure mathematics on slices: angles, isolines, levels, views. Knows nothing of networks, files or screens.
 
 pub mod angle;
+pub mod bilinear;
+pub mod color;
 pub mod contour;
 pub mod deviation;
 mod difference;
@@ -8,4 +10,8 @@ mod flatness;
 pub mod levels;
 pub mod pca;
 pub mod projection;
+pub mod region;
+pub mod scale;
+pub mod solid;
 pub mod statistics;
+pub mod ticks;

@@ -1,5 +1,6 @@
-//! What is kept of a run: its folder, its events on disk.
+//! What is kept of a run: its folder, its events on disk, figures of its surfaces.
 
+pub mod figure;
 pub mod folder;
 pub mod log;
 pub mod metrics;

@@ -1,6 +1,7 @@
 //! What a run tells of itself: plain samples, bounded histories, the snapshot that viewers draw, commands back.
 //! Nothing of torch and nothing of the screen.
 
+pub mod chart;
 pub mod command;
 pub mod event;
 #[cfg(test)]

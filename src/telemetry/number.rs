@@ -1,4 +1,4 @@
-//! Figures that may not exist: NaN in memory, `null` in JSON, never 0.
+//! Figures that may not exist: NaN in memory, `null` in JSON, a dash in a text, never 0.
 
 /// serde's `with` for one `f64` that may be missing.
 pub mod null_as_nan {
@@ -28,6 +28,34 @@ pub mod nulls_as_nan {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
         let values = Vec::<Option<f64>>::deserialize(from)?;
         Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+/// A figure in four significant columns or so: `0.123`, `12.3`, `1234`, `1.2e-5`.
+pub fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "-".to_owned()
+    } else if size == 0.0 {
+        "0".to_owned()
+    } else if !(0.001..100_000.0).contains(&size) {
+        format!("{value:.1e}")
+    } else if size < 10.0 {
+        format!("{value:.3}")
+    } else if size < 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A level as a label: [`short`] without trailing zeros.
+pub fn level(value: f64) -> String {
+    let text = short(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
     }
 }
 

@@ -1,34 +1,7 @@
 //! Figures as short text: at most seven columns each, a dash where there is no figure.
 
 use crate::telemetry::event::{ControlChange, FORK, PAUSED};
-
-/// A figure in four significant columns or so: `0.123`, `12.3`, `1234`, `1.2e-5`.
-pub fn short(value: f64) -> String {
-    let size = value.abs();
-    if !value.is_finite() {
-        "-".to_owned()
-    } else if size == 0.0 {
-        "0".to_owned()
-    } else if !(0.001..100_000.0).contains(&size) {
-        format!("{value:.1e}")
-    } else if size < 10.0 {
-        format!("{value:.3}")
-    } else if size < 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    }
-}
-
-/// A level as a label: [`short`] without trailing zeros.
-pub fn level(value: f64) -> String {
-    let text = short(value);
-    if text.contains('.') && !text.contains('e') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
+pub use crate::telemetry::number::{level, short};
 
 /// A setting as it was typed: `0.1`, `5e-4`, `64`.
 pub fn setting(value: f64) -> String {

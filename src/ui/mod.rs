@@ -1,13 +1,18 @@
-//! The dashboard: draws snapshots, turns keys into commands. Knows the run only by the link.
+//! The dashboard: draws snapshots, turns keys into commands; knows the run only by the link. Charts in the terminal.
 
 mod app;
 mod braille;
+mod chart;
+mod field;
 mod format;
 mod keys;
+mod marks;
 mod paint;
 mod panels;
 mod plot;
+mod print;
 mod prompt;
+mod relief;
 mod screen;
 mod terminal;
 #[cfg(test)]
@@ -21,6 +26,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 pub use app::{Left, Options, run};
+pub use chart::on_stdout as chart_on_stdout;
 pub use terminal::restore as restore_terminal;
 pub use terminal::size as terminal_size;
 

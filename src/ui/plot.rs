@@ -8,6 +8,7 @@ use super::braille::Raster;
 use super::format;
 use super::paint::{columns, put, text};
 use super::theme::Theme;
+use crate::geometry::{scale, ticks};
 
 /// One curve.
 pub struct Line {
@@ -36,6 +37,8 @@ pub enum Scale {
     Linear,
     /// By its logarithm; what is not above 0 is left out.
     Log,
+    /// By ln(y + 0.1), as losses of a surface are.
+    Shifted,
 }
 
 /// Curves, points and marks over common axes.
@@ -54,6 +57,8 @@ pub struct Plot {
     pub scale: Scale,
     /// Places of labels on y; chosen where empty.
     pub ticks: Vec<f64>,
+    /// What x is.
+    pub x_name: String,
 }
 
 impl Plot {
@@ -96,13 +101,13 @@ impl Plot {
         self.draw_mark_labels(body, buf, theme);
         if rows < area.height {
             let y = area.bottom() - 1;
-            let last = format!("{:.0}", self.x.1);
-            text(buf, body.x, y, body.width, &format!("{:.0}", self.x.0), theme.dim());
+            let last = x_text(self.x.1);
+            text(buf, body.x, y, body.width, &x_text(self.x.0), theme.dim());
             let at = body.right().saturating_sub(columns(&last));
             text(buf, at.max(body.x), y, body.width, &last, theme.dim());
-            let middle = "step";
+            let middle = &self.x_name;
             let at = body.x + (body.width.saturating_sub(columns(middle))) / 2;
-            if body.width > 16 {
+            if body.width > 12 + columns(middle) {
                 text(buf, at, y, columns(middle), middle, theme.dim());
             }
         }
@@ -132,7 +137,9 @@ impl Plot {
         Some(match self.scale {
             // At least a factor of two, so that noise does not fill the panel.
             Scale::Log if high < 2.0 * low => (low / 1.5, high * 1.5),
-            Scale::Linear if high - low < 1e-9 * high.abs().max(1.0) => (low - 0.5, high + 0.5),
+            Scale::Linear | Scale::Shifted if high - low < 1e-9 * high.abs().max(1.0) => {
+                (low - 0.5, high + 0.5)
+            }
             _ => (low, high),
         })
     }
@@ -142,6 +149,7 @@ impl Plot {
         let share = match self.scale {
             Scale::Linear => (value - low) / (high - low),
             Scale::Log => (value / low).ln() / (high / low).ln(),
+            Scale::Shifted => shifted(low, high).place(value),
         };
         (1.0 - share) * (f64::from(rows) * 4.0 - 1.0)
     }
@@ -156,8 +164,9 @@ impl Plot {
         let wanted = usize::from((rows / 3).clamp(2, 8));
         let mut values = match self.scale {
             _ if !self.ticks.is_empty() => self.ticks.clone(),
-            Scale::Linear => even_ticks(low, high, wanted),
-            Scale::Log => log_ticks(low, high, wanted),
+            Scale::Linear => ticks::even(low, high, wanted),
+            Scale::Log => ticks::log(low, high, wanted),
+            Scale::Shifted => shifted(low, high).ticks(wanted),
         };
         let mut taken = Vec::new();
         values.retain(|v| {
@@ -201,7 +210,7 @@ impl Plot {
     fn draw_lines(&self, body: Rect, buf: &mut Buffer, theme: Theme, (low, high): (f64, f64)) {
         let mut raster = Raster::new(body.width, body.height);
         for (ink, line) in self.lines.iter().enumerate().rev() {
-            let placed = line.points.iter().filter(|p| self.scale == Scale::Linear || p.1 > 0.0);
+            let placed = line.points.iter().filter(|p| self.scale != Scale::Log || p.1 > 0.0);
             let placed = placed
                 .map(|(x, y)| (self.column(*x, body.width), self.row(*y, low, high, body.height)));
             let binned = bin(placed);
@@ -255,6 +264,15 @@ impl Plot {
     }
 }
 
+fn shifted(low: f64, high: f64) -> scale::Scale {
+    scale::Scale { low, high, log: true }
+}
+
+/// An end of the x axis: a step, or a coordinate.
+fn x_text(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { format::level(x) }
+}
+
 /// One point per column of dots: the mean of those that fall on it.
 fn bin(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     let mut bins: Vec<(f64, f64, f64)> = Vec::new();
@@ -268,39 +286,6 @@ fn bin(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
         }
     }
     bins.into_iter().map(|(x, sum, count)| (x, sum / count)).collect()
-}
-
-/// Round values from `low` to `high`, about `count` of them.
-fn even_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
-    let raw = (high - low) / count as f64;
-    let base = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * base).into_iter().find(|s| *s >= raw);
-    let step = step.unwrap_or(raw);
-    if !(step.is_finite() && step > 0.0) {
-        return Vec::new();
-    }
-    let first = (low / step).ceil();
-    // Rounded to the step again: 3 * 0.1 is not 0.3.
-    let values = (0..=count * 2).map(|i| (first + i as f64) * step);
-    values.take_while(|v| *v <= high * (1.0 + 1e-12) + 1e-12).collect()
-}
-
-/// Powers of ten from `low` to `high`; with twos and fives between where there are few.
-fn log_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    let inside = |v: &f64| *v >= low && *v <= high;
-    let decades = |digits: &[f64]| -> Vec<f64> {
-        (first..=last)
-            .flat_map(|e| digits.iter().map(move |d| d * 10f64.powi(e)))
-            .filter(inside)
-            .collect()
-    };
-    let tens = decades(&[1.0]);
-    if tens.len() < 2 {
-        return decades(&[1.0, 2.0, 5.0]);
-    }
-    let keep = tens.len().div_ceil(count).max(1);
-    tens.into_iter().step_by(keep).collect()
 }
 
 fn tick_label(value: f64) -> String {
@@ -318,10 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round() {
-        assert_eq!(even_ticks(0.0, 1.0, 4), [0.0, 0.5, 1.0]);
-        assert_eq!(log_ticks(0.02, 30.0, 8), [0.1, 1.0, 10.0]);
-        assert_eq!(log_ticks(1.2, 6.0, 4), [2.0, 5.0]);
+    fn labels_are_short() {
         let labels = [0.1, 0.02, 1e-4, 2.5, 100.0].map(tick_label);
         assert_eq!(labels, ["0.1", "0.02", "1e-4", "2.5", "100"]);
     }

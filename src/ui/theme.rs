@@ -2,6 +2,8 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::geometry::color::{Rgb, VIRIDIS, ramp};
+
 /// Colours that a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorDepth {
@@ -24,8 +26,6 @@ pub struct Theme {
     pub ascii: bool,
 }
 
-type Rgb = (u8, u8, u8);
-
 /// One colour per arm, told apart also by the colour-blind (after Okabe and Ito).
 const ARMS: [Rgb; 8] = [
     (86, 180, 233),
@@ -39,18 +39,6 @@ const ARMS: [Rgb; 8] = [
 ];
 /// One character per arm, where there are no colours.
 const LETTERS: [char; 8] = ['*', 'o', 'x', '+', '#', '@', '%', '='];
-/// Low to high: the perceptually even map `viridis`, at nine points.
-const VIRIDIS: [Rgb; 9] = [
-    (68, 1, 84),
-    (71, 44, 122),
-    (59, 81, 139),
-    (44, 113, 142),
-    (33, 144, 141),
-    (39, 173, 129),
-    (92, 200, 99),
-    (170, 220, 50),
-    (253, 231, 37),
-];
 /// Little to much gradient: dead blue, live green, burning red.
 const HEAT: [Rgb; 7] = [
     (40, 60, 140),
@@ -183,21 +171,6 @@ impl Theme {
     }
 }
 
-/// Black or white, whichever is read better on `rgb`.
-pub fn contrast((r, g, b): Rgb) -> Rgb {
-    let luma = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
-    if luma > 130.0 { (0, 0, 0) } else { (255, 255, 255) }
-}
-
-fn ramp(colors: &[Rgb], at: f64) -> Rgb {
-    let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 0.0 } * (colors.len() - 1) as f64;
-    let low = (at as usize).min(colors.len() - 2);
-    let t = at - low as f64;
-    let mix = |a: u8, b: u8| (f64::from(a) + t * (f64::from(b) - f64::from(a))).round() as u8;
-    let (a, b) = (colors[low], colors[low + 1]);
-    (mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
-}
-
 /// The nearest of xterm's 6x6x6 cube and its greys.
 fn xterm_index((r, g, b): Rgb) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
@@ -279,7 +252,5 @@ mod tests {
         assert_eq!(xterm_index((255, 0, 0)), 196);
         assert_eq!(xterm_index((128, 128, 128)), 244);
         assert_eq!(ansi((250, 70, 90)), Color::LightRed);
-        assert_eq!(ramp(&VIRIDIS, f64::NAN), VIRIDIS[0]);
-        assert_eq!(ramp(&VIRIDIS, 2.0), VIRIDIS[8]);
     }
 }

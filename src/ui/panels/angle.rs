@@ -74,6 +74,7 @@ fn plot(snapshot: &Snapshot, view: &ViewState) -> Plot {
         y: Some((-90.0, 90.0)),
         scale: Scale::Linear,
         ticks: vec![90.0, 45.0, 0.0, -45.0, -90.0],
+        x_name: "step".to_owned(),
     }
 }
 

@@ -47,6 +47,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
             y: None,
             scale: Scale::Log,
             ticks: Vec::new(),
+            x_name: "step".to_owned(),
         };
         // The plot's own line says `step`; here x counts blocks, so it is written over.
         let below = Rect { y: part.y + 1, height: part.height - 1, ..part };

@@ -62,6 +62,7 @@ fn loss_plot(snapshot: &Snapshot, view: &ViewState) -> Plot {
         y: None,
         scale: if view.log_scale { Scale::Log } else { Scale::Linear },
         ticks: Vec::new(),
+        x_name: "step".to_owned(),
     }
 }
 
@@ -76,6 +77,7 @@ fn accuracy_plot(snapshot: &Snapshot, view: &ViewState) -> Plot {
         y: Some((0.0, 1.0)),
         scale: Scale::Linear,
         ticks: Vec::new(),
+        x_name: "step".to_owned(),
     }
 }
 

@@ -5,10 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::{arm_piece, blocks, framed, heat, side_by_side};
+use crate::geometry::color::contrast;
 use crate::telemetry::snapshot::{ArmView, Snapshot};
 use crate::ui::format;
 use crate::ui::paint::{Piece, columns, pieces, put, text};
-use crate::ui::theme::{Theme, contrast};
+use crate::ui::theme::Theme;
 use crate::ui::view::{PanelId, ViewState};
 
 /// Rows from which on the flow over time stands below the flow now.

@@ -1,0 +1,42 @@
+//! `landscope plot FILE`
+
+use std::process::ExitCode;
+
+use color_eyre::eyre::Result;
+
+use super::args::{ColorChoice, PlotArgs};
+use super::data::write_stdout;
+use crate::landscape::file::SurfaceFile;
+use crate::record::figure::{self, Format};
+use crate::telemetry::chart::View;
+use crate::ui;
+
+/// Draws a surface file.
+pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
+    // Before anything is read: a name that cannot be written needs no work.
+    args.out.as_deref().map(Format::of).transpose()?;
+    let file = SurfaceFile::read(&args.file)?;
+    let own = if file.surface.is_profile() { View::Profile } else { View::Contour };
+    let view = args.view.map_or(own, View::from);
+    let options =
+        figure::Options { what: args.what.into(), levels: args.levels.clone(), log: args.log };
+    // Statistics of the surface (geometry::statistics) go here, a line each: they end the caption of every drawing.
+    let statistics: Vec<String> = Vec::new();
+    let chart = figure::compose(&file, view, &options, &statistics)?;
+    match &args.out {
+        Some(path) => {
+            figure::write(&chart, view, path, args.size)?;
+            super::say::say(path.display());
+        }
+        None => {
+            let colors = match args.color {
+                ColorChoice::Auto => None,
+                ColorChoice::Always => Some(true),
+                ColorChoice::Never => Some(false),
+            };
+            let text = ui::chart_on_stdout(&chart, view, colors, args.ascii);
+            return write_stdout(text.as_bytes());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

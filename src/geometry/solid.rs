@@ -1,0 +1,183 @@
+//! A surface seen from above and aside: a grid of heights projected onto a plane, to be painted back to front.
+
+use super::bilinear::between;
+use super::contour::Grid;
+
+/// Where the eye is: turned round the upright axis, and above the horizon, degrees.
+const AZIMUTH: f64 = -55.0;
+const ELEVATION: f64 = 32.0;
+/// Height of the box over the length of its sides.
+const BOX_HEIGHT: f64 = 0.62;
+/// How far away the eye is, in sides of the box: far enough that parallels hardly meet.
+const DISTANCE: f64 = 5.0;
+/// Where the light comes from: over the eye's left shoulder.
+const LIGHT: [f64; 3] = [-0.35, -0.55, 0.76];
+/// Light in the shade, of 1.
+const SHADE: f64 = 0.55;
+
+/// A point of the box: x and y in [-1, 1], height in [0, 1].
+pub type Point = [f64; 3];
+
+/// The eye.
+#[derive(Clone, Copy, Debug)]
+pub struct Eye {
+    turn: (f64, f64),
+    tilt: (f64, f64),
+}
+
+impl Default for Eye {
+    fn default() -> Self {
+        Self { turn: AZIMUTH.to_radians().sin_cos(), tilt: ELEVATION.to_radians().sin_cos() }
+    }
+}
+
+/// Rows and columns of patches that a surface is cut into for about `side` on a side: whole patches to a cell of the
+/// grid, or whole cells to a patch where that can be.
+pub fn division(grid: Grid<'_>, side: usize) -> (usize, usize) {
+    let cut = |n: usize| match n.saturating_sub(1) {
+        0 => 0,
+        cells => (cells * (side / cells).max(1)).min(side.max(1)),
+    };
+    (cut(grid.ys.len()), cut(grid.xs.len()))
+}
+
+/// A patch of the surface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// Its row and column among the patches.
+    pub place: (usize, usize),
+    /// Corners on the picture's plane, in order; y upwards.
+    pub corners: [(f64, f64); 4],
+    /// The value in its middle.
+    pub value: f64,
+    /// How much light falls on it, 0 to 1.
+    pub light: f64,
+}
+
+impl Eye {
+    /// Where a point of the box is seen, y upwards, and how far from the eye it is.
+    pub fn project(&self, [x, y, height]: Point) -> ((f64, f64), f64) {
+        let z = (height - 0.5) * 2.0 * BOX_HEIGHT;
+        let ((sin, cos), (up, level)) = (self.turn, self.tilt);
+        // Turned until the eye looks along +depth.
+        let (across, along) = (x * -sin + y * cos, x * cos + y * sin);
+        let depth = DISTANCE - (along * level + z * up);
+        let rise = z * level - along * up;
+        let shrink = DISTANCE / depth.max(0.1);
+        ((across * shrink, rise * shrink), depth)
+    }
+
+    /// The bounds of the whole box on the picture's plane: least and largest x, least and largest y.
+    pub fn bounds(&self) -> (f64, f64, f64, f64) {
+        let corners = [-1.0, 1.0].into_iter().flat_map(|x| {
+            [-1.0, 1.0].into_iter().flat_map(move |y| [0.0, 1.0].map(move |z| [x, y, z]))
+        });
+        corners.map(|p| self.project(p).0).fold(
+            (f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY),
+            |(l, r, b, t), (x, y)| (l.min(x), r.max(x), b.min(y), t.max(y)),
+        )
+    }
+
+    /// The side of the box, -1 or 1 along x and along y, that is turned away from the eye.
+    pub fn far_sides(&self) -> (f64, f64) {
+        let depth = |x: f64, y: f64| self.project([x, y, 0.0]).1;
+        let far = |a: f64, b: f64| if a > b { -1.0 } else { 1.0 };
+        (far(depth(-1.0, 0.0), depth(1.0, 0.0)), far(depth(0.0, -1.0), depth(0.0, 1.0)))
+    }
+
+    /// The surface over `side` by `side` patches or so, farthest first; a patch with a corner that is not finite is
+    /// left out. `height` says how high a value stands, 0 to 1.
+    pub fn patches(&self, grid: Grid<'_>, side: usize, height: impl Fn(f64) -> f64) -> Vec<Patch> {
+        let (nx, ny) = (grid.xs.len(), grid.ys.len());
+        let (rows, columns) = division(grid, side);
+        if rows == 0 || columns == 0 {
+            return Vec::new();
+        }
+        let values: Vec<f64> = (0..=rows)
+            .flat_map(|r| {
+                let row = r as f64 * (ny - 1) as f64 / rows as f64;
+                let column = move |c: usize| c as f64 * (nx - 1) as f64 / columns as f64;
+                (0..=columns).map(move |c| between(grid, column(c), row))
+            })
+            .collect();
+        let point = |r: usize, c: usize| -> Point {
+            let even = |i: usize, n: usize| -1.0 + 2.0 * i as f64 / n as f64;
+            let value = values[r * (columns + 1) + c];
+            [
+                even(c, columns),
+                even(r, rows),
+                if value.is_finite() { height(value) } else { f64::NAN },
+            ]
+        };
+        let mut found: Vec<(f64, Patch)> = Vec::new();
+        for r in 0..rows {
+            for c in 0..columns {
+                let corners = [point(r, c), point(r, c + 1), point(r + 1, c + 1), point(r + 1, c)];
+                if corners.iter().any(|p| !p[2].is_finite()) {
+                    continue;
+                }
+                let at = |i: usize| values[(r + i / 2) * (columns + 1) + c + i % 2];
+                let value = (0..4).map(|i| at(i) / 4.0).sum();
+                let seen = corners.map(|p| self.project(p));
+                // By the footprint, not by the height: columns of a height field never hide what stands before them.
+                let depth = corners.iter().map(|p| self.project([p[0], p[1], 0.5]).1).sum::<f64>();
+                let corners_seen = seen.map(|s| s.0);
+                let light = light(&corners);
+                let patch = Patch { place: (r, c), corners: corners_seen, value, light };
+                found.push((depth, patch));
+            }
+        }
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        found.into_iter().map(|(_, patch)| patch).collect()
+    }
+}
+
+/// The light on a patch, by how it is turned.
+fn light(corners: &[Point; 4]) -> f64 {
+    let [a, b, c, d] = corners.map(|[x, y, h]| [x, y, h * 2.0 * BOX_HEIGHT]);
+    let minus = |p: [f64; 3], q: [f64; 3]| [p[0] - q[0], p[1] - q[1], p[2] - q[2]];
+    let (u, v) = (minus(c, a), minus(d, b));
+    let normal = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+    let length = |p: [f64; 3]| p.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let dot: f64 = normal.iter().zip(LIGHT).map(|(a, b)| a * b).sum();
+    let facing = dot / (length(normal) * length(LIGHT));
+    SHADE + (1.0 - SHADE) * if facing.is_finite() { facing.max(0.0) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bowl(n: usize) -> (Vec<f64>, Vec<f64>) {
+        let axis: Vec<f64> = (0..n).map(|i| -1.0 + 2.0 * i as f64 / (n - 1) as f64).collect();
+        let values = axis.iter().flat_map(|y| axis.iter().map(move |x| x * x + y * y)).collect();
+        (axis, values)
+    }
+
+    #[test]
+    fn up_is_up_and_the_box_stands_in_its_bounds() {
+        let eye = Eye::default();
+        let (below, above) = (eye.project([0.0, 0.0, 0.0]).0, eye.project([0.0, 0.0, 1.0]).0);
+        assert!(above.1 > below.1 && (above.0 - below.0).abs() < 1e-12);
+        let (left, right, bottom, top) = eye.bounds();
+        assert!(left < -1.0 && right > 1.0 && bottom < top);
+        let (x, y) = eye.far_sides();
+        assert!(eye.project([x, y, 0.0]).1 > eye.project([-x, -y, 0.0]).1);
+    }
+
+    #[test]
+    fn patches_come_from_the_far_side_and_leave_holes() {
+        let (axis, mut values) = bowl(5);
+        let eye = Eye::default();
+        let grid = Grid { xs: &axis, ys: &axis, values: &values };
+        let patches = eye.patches(grid, 8, |v| v / 2.0);
+        assert_eq!(patches.len(), 64);
+        let (first, last) = (&patches[0], &patches[63]);
+        assert!(first.corners[0].1 > last.corners[0].1, "the far side is seen higher");
+        assert!(patches.iter().all(|p| (SHADE..=1.0).contains(&p.light)));
+        values[12] = f64::NAN;
+        let grid = Grid { xs: &axis, ys: &axis, values: &values };
+        let count = |side| eye.patches(grid, side, |v| v / 2.0).len();
+        assert_eq!((count(4), count(1)), (16 - 4, 1));
+    }
+}
