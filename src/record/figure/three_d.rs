@@ -9,7 +9,7 @@ use super::path::spots_on;
 use super::svg::{Spot, Svg, Words, hex, polyline};
 use crate::geometry::bilinear::at;
 use crate::geometry::color::{VIRIDIS, contrast, lit, ramp};
-use crate::geometry::contour::Grid;
+use crate::geometry::contour::{Grid, Isoline, isolines};
 use crate::geometry::scale::Scale;
 use crate::geometry::solid::{Eye, Point, division, mapped};
 use crate::geometry::ticks;
@@ -89,7 +89,15 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, space: Space) {
         up.is_finite().then(|| stage.spot([a, b, up]))
     };
     let seen = &on_surface;
-    surface(page, chart, &stage, (scale, height), seen);
+    // Of the heights too, so that each stands level on the relief.
+    let inside = chart.levels.iter().filter(|l| **l > height.low && **l < height.high);
+    let lines: Vec<Isoline> = inside
+        .flat_map(|level| {
+            let found = isolines(Grid { values: &heights, ..chart.grid() }, height.place(*level));
+            found.into_iter().map(|line| Isoline { level: *level, ..line })
+        })
+        .collect();
+    surface(page, (chart, &lines), &stage, (scale, height), seen);
     if let Some(spot) = seen(0.0, 0.0) {
         page.open("id=\"center\"");
         page.circle(spot, 4.4, "fill=\"#fff\"");
@@ -113,7 +121,7 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, space: Space) {
 /// Patches, each with the pieces of isolines that lie on it.
 fn surface(
     page: &mut Svg,
-    chart: &Chart,
+    (chart, lines): (&Chart, &[Isoline]),
     stage: &Stage,
     (scale, height): (Scale, Scale),
     seen: &impl Fn(f64, f64) -> Option<Spot>,
@@ -121,7 +129,7 @@ fn surface(
     let (up, shade) = (|v| height.place(v), |v| scale.place(v));
     let patches = stage.eye.patches(chart.grid(), SIDE, up, shade);
     let known: HashSet<(usize, usize)> = patches.iter().map(|p| p.place).collect();
-    let lines = pieces(chart, stage, scale, seen, &known);
+    let lines = pieces((chart, lines), stage, scale, seen, &known);
     page.open("id=\"surface\" stroke-linejoin=\"round\"");
     for patch in &patches {
         let color = ramp(&VIRIDIS, patch.shade);
@@ -141,7 +149,7 @@ fn surface(
 /// Isolines cut into pieces, each by the patch that it is drawn after: the neighbour of its own that is nearest to the
 /// eye, so that no patch covers a piece that lies on its border; its own where there is no such neighbour.
 fn pieces(
-    chart: &Chart,
+    (chart, lines): (&Chart, &[Isoline]),
     stage: &Stage,
     scale: Scale,
     seen: &impl Fn(f64, f64) -> Option<Spot>,
@@ -157,7 +165,7 @@ fn pieces(
     let index = |at: f64, count: usize| {
         (((at + 1.0) / 2.0 * count as f64) as usize).min(count.saturating_sub(1))
     };
-    for line in &chart.isolines {
+    for line in lines {
         let is_light = contrast(ramp(&VIRIDIS, scale.place(line.level))) != (0, 0, 0);
         for pair in line.points.windows(2) {
             let (from, to) = (stage.place(pair[0].0, pair[0].1), stage.place(pair[1].0, pair[1].1));
