@@ -74,8 +74,9 @@ pub fn main(start: Instant) -> ExitCode {
 /// What was typed or given is the user's to mend; the rest failed while running.
 fn status_of(report: &Report) -> u8 {
     let is_input = |e: &SurfaceError| matches!(e, SurfaceError::File { .. });
+    let is_asked = |e: &FigureError| !matches!(e, FigureError::Render(_));
     if report.is::<ConfigError>()
-        || report.is::<FigureError>()
+        || report.downcast_ref().is_some_and(is_asked)
         || report.downcast_ref().is_some_and(is_input)
     {
         return BAD_INPUT;

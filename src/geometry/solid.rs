@@ -48,8 +48,8 @@ pub struct Patch {
     pub place: (usize, usize),
     /// Corners on the picture's plane, in order; y upwards.
     pub corners: [(f64, f64); 4],
-    /// The value in its middle.
-    pub value: f64,
+    /// The shade in its middle.
+    pub shade: f64,
     /// How much light falls on it, 0 to 1.
     pub light: f64,
 }
@@ -86,29 +86,24 @@ impl Eye {
     }
 
     /// The surface over `side` by `side` patches or so, farthest first; a patch with a corner that is not finite is
-    /// left out. `height` says how high a value stands, 0 to 1.
-    pub fn patches(&self, grid: Grid<'_>, side: usize, height: impl Fn(f64) -> f64) -> Vec<Patch> {
-        let (nx, ny) = (grid.xs.len(), grid.ys.len());
+    /// left out. `height` says how high a value stands, 0 to 1, and `shade` its place on a scale of colours: both are
+    /// told of the grid's values and are bilinear between them, so that heights by a logarithm do not sag.
+    pub fn patches(
+        &self,
+        grid: Grid<'_>,
+        side: usize,
+        height: impl Fn(f64) -> f64,
+        shade: impl Fn(f64) -> f64,
+    ) -> Vec<Patch> {
         let (rows, columns) = division(grid, side);
         if rows == 0 || columns == 0 {
             return Vec::new();
         }
-        let values: Vec<f64> = (0..=rows)
-            .flat_map(|r| {
-                let row = r as f64 * (ny - 1) as f64 / rows as f64;
-                let column = move |c: usize| c as f64 * (nx - 1) as f64 / columns as f64;
-                (0..=columns).map(move |c| between(grid, column(c), row))
-            })
-            .collect();
-        let point = |r: usize, c: usize| -> Point {
-            let even = |i: usize, n: usize| -1.0 + 2.0 * i as f64 / n as f64;
-            let value = values[r * (columns + 1) + c];
-            [
-                even(c, columns),
-                even(r, rows),
-                if value.is_finite() { height(value) } else { f64::NAN },
-            ]
-        };
+        let heights = sampled(grid, (rows, columns), height);
+        let shades = sampled(grid, (rows, columns), shade);
+        let node = |r: usize, c: usize| r * (columns + 1) + c;
+        let (across, along) = (places(grid.xs, columns), places(grid.ys, rows));
+        let point = |r: usize, c: usize| -> Point { [across[c], along[r], heights[node(r, c)]] };
         let mut found: Vec<(f64, Patch)> = Vec::new();
         for r in 0..rows {
             for c in 0..columns {
@@ -116,20 +111,45 @@ impl Eye {
                 if corners.iter().any(|p| !p[2].is_finite()) {
                     continue;
                 }
-                let at = |i: usize| values[(r + i / 2) * (columns + 1) + c + i % 2];
-                let value = (0..4).map(|i| at(i) / 4.0).sum();
-                let seen = corners.map(|p| self.project(p));
+                let shade = (0..4).map(|i| shades[node(r + i / 2, c + i % 2)] / 4.0).sum();
                 // By the footprint, not by the height: columns of a height field never hide what stands before them.
                 let depth = corners.iter().map(|p| self.project([p[0], p[1], 0.5]).1).sum::<f64>();
-                let corners_seen = seen.map(|s| s.0);
+                let seen = corners.map(|p| self.project(p).0);
                 let light = light(&corners);
-                let patch = Patch { place: (r, c), corners: corners_seen, value, light };
-                found.push((depth, patch));
+                found.push((depth, Patch { place: (r, c), corners: seen, shade, light }));
             }
         }
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         found.into_iter().map(|(_, patch)| patch).collect()
     }
+}
+
+/// The places in the box, -1 to 1, of `count` + 1 lines spread over an axis evenly by index.
+fn places(axis: &[f64], count: usize) -> Vec<f64> {
+    let last = axis.len() - 1;
+    let at = |i: usize| {
+        let index = i as f64 * last as f64 / count as f64;
+        let low = (index as usize).min(last.saturating_sub(1));
+        let value = axis[low] + (index - low as f64) * (axis[last.min(low + 1)] - axis[low]);
+        -1.0 + 2.0 * (value - axis[0]) / (axis[last] - axis[0])
+    };
+    (0..=count).map(at).collect()
+}
+
+/// The grid's values under a function; NaN where they are not finite.
+pub fn mapped(grid: Grid<'_>, to: impl Fn(f64) -> f64) -> Vec<f64> {
+    grid.values.iter().map(|v| if v.is_finite() { to(*v) } else { f64::NAN }).collect()
+}
+
+/// The function of the grid's values at the corners of so many rows and columns of patches.
+fn sampled(grid: Grid<'_>, (rows, columns): (usize, usize), to: impl Fn(f64) -> f64) -> Vec<f64> {
+    let values = mapped(grid, to);
+    let grid = Grid { values: &values, ..grid };
+    let (last_row, last_column) = ((grid.ys.len() - 1) as f64, (grid.xs.len() - 1) as f64);
+    let at = |i: usize, of: usize, last: f64| i as f64 * last / of as f64;
+    let rows_at = (0..=rows).map(|r| at(r, rows, last_row));
+    let columns_at = |c: usize| at(c, columns, last_column);
+    rows_at.flat_map(|row| (0..=columns).map(move |c| between(grid, columns_at(c), row))).collect()
 }
 
 /// The light on a patch, by how it is turned.
@@ -170,14 +190,17 @@ mod tests {
         let (axis, mut values) = bowl(5);
         let eye = Eye::default();
         let grid = Grid { xs: &axis, ys: &axis, values: &values };
-        let patches = eye.patches(grid, 8, |v| v / 2.0);
+        let patches = eye.patches(grid, 8, |v| v / 2.0, |v| v / 4.0);
         assert_eq!(patches.len(), 64);
         let (first, last) = (&patches[0], &patches[63]);
         assert!(first.corners[0].1 > last.corners[0].1, "the far side is seen higher");
         assert!(patches.iter().all(|p| (SHADE..=1.0).contains(&p.light)));
+        // The corner cell has the shades 0.5, 0.3125, 0.3125, 0.125; its outer quarter 0.5, twice 0.40625, 0.3125.
+        let corner = patches.iter().find(|p| p.place == (0, 0)).map(|p| p.shade);
+        assert!(corner.is_some_and(|s| (s - 0.40625).abs() < 1e-12), "{corner:?}");
         values[12] = f64::NAN;
         let grid = Grid { xs: &axis, ys: &axis, values: &values };
-        let count = |side| eye.patches(grid, side, |v| v / 2.0).len();
+        let count = |side| eye.patches(grid, side, |v| v / 2.0, |v| v).len();
         assert_eq!((count(4), count(1)), (16 - 4, 1));
     }
 }

@@ -8,7 +8,7 @@ use super::braille::Raster;
 use super::format;
 use super::paint::{columns, put, text};
 use super::theme::Theme;
-use crate::geometry::bilinear::between;
+use crate::geometry::bilinear;
 use crate::geometry::color::{Rgb, contrast};
 use crate::geometry::contour::{Grid, Isoline};
 use crate::geometry::scale::Scale;
@@ -70,8 +70,13 @@ impl Field<'_> {
         if nx < 2 || ny < 2 {
             return f64::NAN;
         }
-        // Rows rise with y; the top of the field is the last row.
-        between(self.grid, across * (nx - 1) as f64, (1.0 - down) * (ny - 1) as f64)
+        // By coordinates, as the isolines lie: lines of a coarse pass need not be evenly apart. Rows rise with y; the
+        // top of the field is the last row. Rounding must not lead beyond the last line.
+        let along = |axis: &[f64], t: f64| {
+            let (first, last) = (axis[0], axis[axis.len() - 1]);
+            (first + t * (last - first)).min(last)
+        };
+        bilinear::at(self.grid, along(self.grid.xs, across), along(self.grid.ys, 1.0 - down))
     }
 
     /// A value's place on the scale, 0 to 1; of a banded field that of its band's middle.

@@ -11,8 +11,9 @@ use super::paint::put;
 use super::theme::Theme;
 use crate::geometry::bilinear::at;
 use crate::geometry::color::{Rgb, lit};
+use crate::geometry::contour::Grid;
 use crate::geometry::scale::Scale;
-use crate::geometry::solid::{Eye, Patch, Point};
+use crate::geometry::solid::{Eye, Patch, Point, mapped};
 use crate::telemetry::chart::Chart;
 
 /// Patches on a side where they are filled, and of a mesh for so many columns.
@@ -63,11 +64,11 @@ pub fn render(chart: &Chart, area: Rect, buf: &mut Buffer, theme: Theme) {
     let mut pixels = Pixels::new(area, if theme.ascii { 1 } else { 2 });
     if plain && !theme.ascii {
         let side = usize::from(area.width / COLUMNS_PER_MESH).clamp(MESH.0, MESH.1);
-        mesh(&stage, &patches(&stage, chart, height, side), &mut raster);
+        mesh(&stage, &patches(&stage, chart, (height, scale), side), &mut raster);
     } else {
         let stage = Stage::new(pixels.size(), f64::from(pixels.per_row) / 2.0);
-        for patch in patches(&stage, chart, height, FILLED) {
-            let place = scale.place(patch.value);
+        for patch in patches(&stage, chart, (height, scale), FILLED) {
+            let place = patch.shade;
             let color = lit(theme.loss_color(place), patch.light);
             pixels.fill(patch.corners.map(|c| stage.dot(c)), (color, place));
         }
@@ -108,8 +109,9 @@ pub fn render(chart: &Chart, area: Rect, buf: &mut Buffer, theme: Theme) {
 const WALL: usize = 0;
 const EDGE: usize = 1;
 
-fn patches(stage: &Stage, chart: &Chart, height: Scale, side: usize) -> Vec<Patch> {
-    stage.eye.patches(chart.grid(), side, |v| height.place(v))
+fn patches(stage: &Stage, chart: &Chart, scales: (Scale, Scale), side: usize) -> Vec<Patch> {
+    let (height, shade) = scales;
+    stage.eye.patches(chart.grid(), side, |v| height.place(v), |v| shade.place(v))
 }
 
 /// The edges of the floor and of the far walls.
@@ -144,8 +146,9 @@ fn marked(chart: &Chart, height: Scale, area: Rect, buf: &mut Buffer, theme: The
     let stage = Stage::new((usize::from(area.width) * 2, usize::from(area.height) * 4), 1.0);
     let (x0, x1, y0, y1) = chart.extent();
     let even = |v: f64, a: f64, b: f64| -1.0 + 2.0 * (v - a) / (b - a);
+    let heights = mapped(chart.grid(), |v| height.place(v));
     let to_dots = |(x, y): (f64, f64)| {
-        let up = height.place(at(chart.grid(), x, y));
+        let up = at(Grid { values: &heights, ..chart.grid() }, x, y);
         stage.spot([even(x, x0, x1), even(y, y0, y1), up])
     };
     if let Some(path) = &chart.path {

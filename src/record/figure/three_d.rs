@@ -9,8 +9,9 @@ use super::path::spots_on;
 use super::svg::{Spot, Svg, Words, hex, polyline};
 use crate::geometry::bilinear::at;
 use crate::geometry::color::{VIRIDIS, contrast, lit, ramp};
+use crate::geometry::contour::{Grid, Isoline, isolines};
 use crate::geometry::scale::Scale;
-use crate::geometry::solid::{Eye, Point, division};
+use crate::geometry::solid::{Eye, Point, division, mapped};
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, View};
 
@@ -80,12 +81,23 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, space: Space) {
         page.words(stage.middle, "no value of this surface is known", style);
         return;
     };
-    surface(page, chart, &stage, scale, height);
-    let seen = |x: f64, y: f64| {
+    // Bilinear heights, as the patches have them: what lies on the surface lies on them.
+    let heights = mapped(chart.grid(), |v| height.place(v));
+    let on_surface = |x: f64, y: f64| {
         let (a, b) = stage.place(x, y);
-        let value = at(chart.grid(), x, y);
-        value.is_finite().then(|| stage.spot([a, b, height.place(value)]))
+        let up = at(Grid { values: &heights, ..chart.grid() }, x, y);
+        up.is_finite().then(|| stage.spot([a, b, up]))
     };
+    let seen = &on_surface;
+    // Of the heights too, so that each stands level on the relief.
+    let inside = chart.levels.iter().filter(|l| **l > height.low && **l < height.high);
+    let lines: Vec<Isoline> = inside
+        .flat_map(|level| {
+            let found = isolines(Grid { values: &heights, ..chart.grid() }, height.place(*level));
+            found.into_iter().map(|line| Isoline { level: *level, ..line })
+        })
+        .collect();
+    surface(page, (chart, &lines), &stage, (scale, height), seen);
     if let Some(spot) = seen(0.0, 0.0) {
         page.open("id=\"center\"");
         page.circle(spot, 4.4, "fill=\"#fff\"");
@@ -107,13 +119,20 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, space: Space) {
 }
 
 /// Patches, each with the pieces of isolines that lie on it.
-fn surface(page: &mut Svg, chart: &Chart, stage: &Stage, scale: Scale, height: Scale) {
-    let patches = stage.eye.patches(chart.grid(), SIDE, |v| height.place(v));
+fn surface(
+    page: &mut Svg,
+    (chart, lines): (&Chart, &[Isoline]),
+    stage: &Stage,
+    (scale, height): (Scale, Scale),
+    seen: &impl Fn(f64, f64) -> Option<Spot>,
+) {
+    let (up, shade) = (|v| height.place(v), |v| scale.place(v));
+    let patches = stage.eye.patches(chart.grid(), SIDE, up, shade);
     let known: HashSet<(usize, usize)> = patches.iter().map(|p| p.place).collect();
-    let lines = pieces(chart, stage, (scale, height), &known);
+    let lines = pieces((chart, lines), stage, scale, seen, &known);
     page.open("id=\"surface\" stroke-linejoin=\"round\"");
     for patch in &patches {
-        let color = ramp(&VIRIDIS, scale.place(patch.value));
+        let color = ramp(&VIRIDIS, patch.shade);
         let fill = hex(lit(color, patch.light));
         let corners = patch.corners.map(|c| stage.page(c));
         // Outlined in its own colour: no seams between neighbours.
@@ -130,9 +149,10 @@ fn surface(page: &mut Svg, chart: &Chart, stage: &Stage, scale: Scale, height: S
 /// Isolines cut into pieces, each by the patch that it is drawn after: the neighbour of its own that is nearest to the
 /// eye, so that no patch covers a piece that lies on its border; its own where there is no such neighbour.
 fn pieces(
-    chart: &Chart,
+    (chart, lines): (&Chart, &[Isoline]),
     stage: &Stage,
-    (scale, height): (Scale, Scale),
+    scale: Scale,
+    seen: &impl Fn(f64, f64) -> Option<Spot>,
     known: &HashSet<(usize, usize)>,
 ) -> HashMap<(usize, usize), [String; 2]> {
     let (rows, columns) = division(chart.grid(), SIDE);
@@ -145,25 +165,26 @@ fn pieces(
     let index = |at: f64, count: usize| {
         (((at + 1.0) / 2.0 * count as f64) as usize).min(count.saturating_sub(1))
     };
-    for line in &chart.isolines {
-        let up = height.place(line.level);
+    for line in lines {
         let is_light = contrast(ramp(&VIRIDIS, scale.place(line.level))) != (0, 0, 0);
         for pair in line.points.windows(2) {
             let (from, to) = (stage.place(pair[0].0, pair[0].1), stage.place(pair[1].0, pair[1].1));
             let far = ((to.0 - from.0) * columns as f64).hypot((to.1 - from.1) * rows as f64);
             // Some three pieces to a patch, so that none lies far over a border.
             let cuts = ((far * 1.5).ceil() as usize).clamp(1, 4 * SIDE);
-            let at = |i: usize| {
-                let t = i as f64 / cuts as f64;
-                (from.0 + t * (to.0 - from.0), from.1 + t * (to.1 - from.1))
+            let along = |i: f64| {
+                let t = i / cuts as f64;
+                let (a, b) = (pair[0], pair[1]);
+                (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1))
             };
-            for i in 0..cuts {
-                let (a, b) = (at(i), at(i + 1));
-                let middle = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
-                let own = (index(middle.1, rows), index(middle.0, columns));
+            for i in (0..cuts).map(|i| i as f64) {
+                let [from, middle, to] = [i, i + 0.5, i + 1.0].map(along);
+                let (Some(a), Some(b)) = (seen(from.0, from.1), seen(to.0, to.1)) else { continue };
+                let (x, y) = stage.place(middle.0, middle.1);
+                let own = (index(y, rows), index(x, columns));
                 let next = (nearer(own.0, far_y, rows), nearer(own.1, far_x, columns));
                 let patch = if known.contains(&next) { next } else { own };
-                let d = polyline(&[stage.spot([a.0, a.1, up]), stage.spot([b.0, b.1, up])]);
+                let d = polyline(&[a, b]);
                 found.entry(patch).or_default()[usize::from(is_light)].push_str(&d);
             }
         }
