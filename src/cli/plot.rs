@@ -6,6 +6,7 @@ use color_eyre::eyre::Result;
 
 use super::args::{ColorChoice, PlotArgs};
 use super::data::write_stdout;
+use super::statistics;
 use crate::landscape::file::SurfaceFile;
 use crate::record::figure::{self, Format};
 use crate::telemetry::chart::View;
@@ -20,8 +21,7 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
     let view = args.view.map_or(own, View::from);
     let options =
         figure::Options { what: args.what.into(), levels: args.levels.clone(), log: args.log };
-    // Statistics of the surface (geometry::statistics) go here, a line each: they end the caption of every drawing.
-    let statistics: Vec<String> = Vec::new();
+    let statistics = statistics::sentences(&file);
     let chart = figure::compose(&file, view, &options, &statistics)?;
     match &args.out {
         Some(path) => {

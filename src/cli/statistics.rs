@@ -3,6 +3,9 @@
 use crate::geometry::statistics::{RISE, SurfaceStatistics};
 use crate::landscape::file::SurfaceFile;
 
+/// Name of the line that tells curvature.
+const HESSIAN: &str = "Hessian at the centre";
+
 /// The figures of a surface and the grain of salt that goes with it: name and value, for a table or a caption.
 pub fn lines(content: &SurfaceFile) -> Vec<(&'static str, String)> {
     let found = SurfaceStatistics::of(content.surface.grid());
@@ -34,7 +37,7 @@ pub fn lines(content: &SurfaceFile) -> Vec<(&'static str, String)> {
         let (max, min) = (short(c.lambda_max), short(c.lambda_min));
         let ratio = short((c.lambda_min / c.lambda_max).abs());
         let text = format!("{min} to {max}, |min/max| {ratio} ({} products{settled})", c.products);
-        told.push(("Hessian at the centre", text));
+        told.push((HESSIAN, text));
     }
     if content.about.cosine.is_finite() {
         told.push(("cosine of the directions", short(content.about.cosine)));
@@ -46,6 +49,25 @@ pub fn lines(content: &SurfaceFile) -> Vec<(&'static str, String)> {
         told.push(("variance in the plane", format!("{shares} = {:.1} %", sum * 100.0)));
     }
     told
+}
+
+/// The figures of a surface as sentences, for the caption of a drawing, which tells centre and range by itself.
+pub fn sentences(content: &SurfaceFile) -> Vec<String> {
+    let wanted = ["flatness", "convex", "minima", "roughness"];
+    let all = lines(content);
+    let told = all.iter().filter(|(name, value)| wanted.contains(name) && value != "-");
+    let told: Vec<String> = told.map(|(name, value)| format!("{name} {value}")).collect();
+    let mut sentences = Vec::new();
+    if !told.is_empty() {
+        let mut text = told.join("; ");
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        sentences.push(format!("{text}."));
+    }
+    let curvature = all.iter().find(|(name, _)| *name == HESSIAN);
+    sentences.extend(curvature.map(|(name, value)| format!("{name}: {value}.")));
+    sentences
 }
 
 /// A number in as few characters as tell it.
@@ -73,12 +95,17 @@ mod tests {
             let (x, y) = surface.place(i);
             surface.loss[i] = 0.5 + x * x + y * y;
         }
-        let told = lines(&SurfaceFile::of(surface));
+        let told = lines(&SurfaceFile::of(surface.clone()));
         let of = |name: &str| told.iter().find(|(n, _)| *n == name).unwrap().1.clone();
         assert_eq!(of("centre"), "0.5000 nats");
         // sqrt(0.1) = 0.316
         assert!(of("flatness").starts_with("0.31"), "{}", of("flatness"));
         assert_eq!((of("convex").as_str(), of("minima").as_str()), ("100 %", "1"));
+        let caption = sentences(&SurfaceFile::of(surface)).join(" ");
+        assert!(
+            caption.starts_with("Flatness 0.31") && caption.contains("convex 100 %"),
+            "{caption}"
+        );
         assert!(of("loss at 0, 5, 25, 50, 75, 95, 100 %").ends_with("2.500"));
     }
 

@@ -55,6 +55,9 @@ pub enum SpectrumError {
     /// The loss, its gradient or its curvature is no finite number here.
     #[error("the curvature is not finite")]
     NotFinite,
+    /// The eigenvalues of the small matrix were not found; no finite matrix is known that does it.
+    #[error("the eigenvalue iteration did not end")]
+    NoConvergence,
     /// Told to stop.
     #[error("stopped")]
     Stopped,
@@ -124,7 +127,7 @@ fn ritz(
         _ => 0.0,
     });
     let eigen = SymmetricEigen::try_new(matrix, f64::EPSILON, ROUNDS * iterations)
-        .ok_or(SpectrumError::NotFinite)?;
+        .ok_or(SpectrumError::NoConvergence)?;
     let (min, max) = (eigen.eigenvalues.imin(), eigen.eigenvalues.imax());
     let values = [max, min].map(|i| eigen.eigenvalues[i]);
     let residuals = [max, min].map(|i| (length * eigen.eigenvectors[(iterations - 1, i)]).abs());

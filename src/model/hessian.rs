@@ -2,8 +2,8 @@
 //!
 //! Forward over reverse: the network is run on its values and, beside them, on their derivatives along v; what comes
 //! out is the derivative of the loss along v, <g, v>, and one ordinary backward pass through it gives H v. Every conv
-//! is then one that training makes too: libtorch's double backward of a conv is a conv with a kernel as large as the
-//! image, for which there is no fast kernel.
+//! is then one that training makes too, in its layout and with its kernels; libtorch's double backward of the same
+//! folded network takes a third longer (ResNet-56 of width 8, on a CPU).
 //!
 //! Batch norms are folded into the convs, w' = s w with s fixed, so H v = s H' (s v) with the Hessian H' of the folded
 //! network.

@@ -48,7 +48,10 @@ pub fn write(content: &SurfaceFile, path: &Path) -> Result<(), SurfaceError> {
         let mask: Vec<u8> = computed.iter().map(|c| u8::from(*c)).collect();
         file.create_dataset("computed").with_u8_data(&mask).with_shape(&grid);
     }
-    file.create_dataset("image_index").with_i64_data(images).with_shape(&[images.len() as u64]);
+    if !images.is_empty() {
+        let count = images.len() as u64;
+        file.create_dataset("image_index").with_i64_data(images).with_shape(&[count]);
+    }
     if let Some(path) = trajectory {
         let count = [path.xs.len() as u64];
         file.create_dataset("proj_xcoord").with_f64_data(&path.xs).with_shape(&count);
@@ -390,7 +393,8 @@ mod tests {
         let mut surface = Surface::new(vec![0.0, 1.0, 2.0], Vec::new());
         surface.loss[1] = 3.0;
         let about = About { split: TEST.to_owned(), ..About::default() };
-        let found = back(&SurfaceFile { about, images: vec![1], ..SurfaceFile::of(surface) });
+        let found = back(&SurfaceFile { about, ..SurfaceFile::of(surface) });
+        assert!(found.images.is_empty() && found.directions.is_empty());
         assert!(found.surface.is_profile() && found.surface.loss[0].is_nan());
         assert_eq!((found.surface.loss[1], found.about.split.as_str()), (3.0, TEST));
     }

@@ -188,7 +188,8 @@ fn at(
     let weights = tch::no_grad(|| plane.weights_at(a, b)).map_err(LandscapeError::from)?;
     match probe.at_weights(&weights, stop) {
         Ok(found) => Ok(Some(found)),
-        Err(SpectrumError::Stopped | SpectrumError::NotFinite) => Ok(None),
         Err(SpectrumError::Torch(error)) => Err(error.into()),
+        // Told to stop, or no figure that could be told.
+        Err(_) => Ok(None),
     }
 }
