@@ -41,6 +41,74 @@ fn write_images(data: &Dataset, path: &Path) {
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 
+/// Surfaces of every kind, as files of `landscope surface`: name, largest relative difference of a loss, options.
+const SURFACES: [(&str, f64, &[&str]); 8] = [
+    ("map", TOLERANCE, &["--x=-1:1:5", "--y=-0.8:0.6:4"]),
+    ("profile", TOLERANCE, &["--x=-1:1:9"]),
+    ("all-move", TOLERANCE, &["--x=-0.5:0.5:5", "--y=-0.5:0.5:3", "--norm=layer", "--ignore=none"]),
+    ("weight", TOLERANCE, &["--x=-1:1:5", "--norm=weight", "--seed=9"]),
+    ("test", TOLERANCE, &["--x=-1:1:5", "--data=test"]),
+    ("batch", TOLERANCE, &["--x=-1:1:5", "--bn=batch"]),
+    ("adaptive", TOLERANCE, &["--x=-1:1:21", "--y=-1:1:21", "--adaptive"]),
+    ("bf16", 0.1, &["--x=-0.5:0.5:5", "--precision=bf16"]),
+];
+
+#[test]
+fn surfaces_of_every_kind_agree_with_pytorch() {
+    let Some(python) = python_with("torch, h5py, safetensors, numpy, tomllib") else { return };
+    let out = tempfile::tempdir().unwrap();
+    let done = landscope(out.path())
+        .args(["--steps", "24", "--set", "model.depth=14", "--set", "map.every=0"])
+        .args(["--set", "checkpoint.every=8", "--set", "checkpoint.keep=0"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let run = run_folder(out.path());
+    let images = out.path().with_extension("images.safetensors");
+    write_images(&Dataset::load(&load("demo", &[]).unwrap().data).unwrap(), &images);
+    let line = format!("--to={}", run.join("step-00000008").display());
+    let plane = ["--plane=pca", "--x=-1:4:4", "--y=-1:2:3"];
+    let mut tolerances = Vec::new();
+    let mut check = Command::new(python);
+    check.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference.py"));
+    check.arg(&run).arg("24").arg(&images);
+    let more: [(&str, f64, &[&str]); 2] =
+        [("line", TOLERANCE, &[&line, "--x=-0.5:1.5:9"]), ("plane", TOLERANCE, &plane)];
+    for arm in ["skip", "noskip"] {
+        for (name, tolerance, options) in SURFACES.iter().chain(&more) {
+            let file = run.join(format!("{arm}-{name}.h5"));
+            let done = Command::new(common::program())
+                .args(["surface", run.to_str().unwrap(), "--arm", arm, "--images=150"])
+                .args(*options)
+                .arg("--out")
+                .arg(&file)
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            check.arg(&file);
+            tolerances.push(*tolerance);
+        }
+    }
+    let check = check.output().unwrap();
+    std::fs::remove_file(&images).unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    let found: Vec<Value> = String::from_utf8(check.stdout)
+        .unwrap()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(found.len(), tolerances.len());
+    for (file, tolerance) in found.iter().zip(tolerances) {
+        println!("{file}");
+        let figure = |key: &str| file[key].as_f64().unwrap();
+        assert!(figure("points") >= 5.0 && figure("images") == 150.0, "{file}");
+        assert!(figure("worst_loss") <= tolerance, "{file}");
+        // An image or two may lie on the border between two classes; bfloat16 moves more of them.
+        let borders = if tolerance > TOLERANCE { 15.0 } else { 2.01 };
+        assert!(figure("worst_acc") <= borders / 150.0, "{file}");
+    }
+}
+
 #[test]
 fn weights_load_strictly_and_surfaces_agree_at_every_point() {
     let Some(python) = python_with("torch, h5py, safetensors, numpy, tomllib") else { return };

@@ -1,4 +1,8 @@
-"""The networks once more, in plain PyTorch, to check landscope's files against: python3 reference.py RUN STEP IMAGES.
+"""The networks once more, in plain PyTorch, to check landscope's files against: python3 reference.py RUN STEP IMAGES
+[SURFACE...].
+
+With SURFACE files of `landscope surface` it evaluates every computed point of each from the directions in it, statistics
+frozen, of the batch, or interpolated as its attributes say, and prints a JSON line per file. Without:
 
 Loads every ARM.safetensors of the step with strict=True, evaluates the test images, and evaluates the loss at every
 point of the arm's surface file, by the reference method: eval mode, parameter by parameter w + x dx + y dy, statistics
@@ -47,12 +51,67 @@ class ResNet(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
+def text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def network(arm, images):
+    return ResNet(arm["depth"], arm["width"] * arm["widen"], arm["skip"], images["train_images"].shape[1], 10)
+
+
+def check_surface(path, arms, images):
+    """Every computed point of a surface file, by the reference method."""
+    with h5py.File(path) as f:
+        about = {k: text(v) if not isinstance(v, numpy.ndarray) else v.tolist() for k, v in f.attrs.items()}
+        net = network(next(a for a in arms if a["name"] == about["arm"]), images)
+        state = load_file(about["checkpoint"])
+        net.load_state_dict(state, strict=True)
+        net.eval()
+        split = about["split"]
+        chosen = torch.from_numpy(f["image_index"][:])
+        x, y = images[f"{split}_images"][chosen], images[f"{split}_labels"][chosen]
+        params, center = list(net.parameters()), [p.clone() for p in net.parameters()]
+        groups = [g for g in ("xdirection", "ydirection") if g in f]
+        directions = [[torch.from_numpy(f[g][str(i)][:]) for i in range(len(params))] for g in groups]
+        far = load_file(about["to"]) if "to" in about else None
+        statistics = [(n, b) for n, b in net.named_buffers() if b.dtype.is_floating_point]
+        if about["bn"] == "batch":
+            net.train()
+            for module in net.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = 0.0
+        xs, ys = f["xcoordinates"][:], f["ycoordinates"][:] if "ycoordinates" in f else [0.0]
+        loss, acc = (f[f"{split}_{name}"][:].reshape(len(ys), len(xs)) for name in ("loss", "acc"))
+        mask = f["computed"][:].reshape(len(ys), len(xs)) if "computed" in f else numpy.ones_like(loss)
+        worst_loss = worst_acc = points = 0
+        for r, b in enumerate(ys):
+            for c, a in enumerate(xs):
+                if not mask[r, c]:
+                    continue
+                for p, w, *d in zip(params, center, *directions):
+                    p.copy_(w + sum(by * v for by, v in zip((a, b), d)))
+                if far is not None:
+                    for name, buffer in statistics:
+                        buffer.copy_(state[name] + a * (far[name] - state[name]))
+                logits = torch.cat([net(part) for part in x.split(128)])
+                wanted = F.cross_entropy(logits.double(), y).item()
+                right = (logits.argmax(1) == y).double().mean().item()
+                assert numpy.isfinite(loss[r, c]) == numpy.isfinite(wanted), (r, c, loss[r, c], wanted)
+                worst_loss = max(worst_loss, abs(loss[r, c] - wanted) / abs(wanted))
+                worst_acc = max(worst_acc, abs(acc[r, c] - right))
+                points += 1
+    print(json.dumps({"file": os.path.basename(path), "points": points, "worst_loss": worst_loss,
+                      "worst_acc": worst_acc, "images": len(chosen)}))
+
+
 run, step, images = sys.argv[1], int(sys.argv[2]), load_file(sys.argv[3])
 with open(os.path.join(run, "run.toml"), "rb") as file:
     arms = tomllib.load(file)["arm"]
 torch.set_grad_enabled(False)
-for arm in arms:
-    net = ResNet(arm["depth"], arm["width"] * arm["widen"], arm["skip"], images["train_images"].shape[1], 10)
+for path in sys.argv[4:]:
+    check_surface(path, arms, images)
+for arm in arms if len(sys.argv) < 5 else []:
+    net = network(arm, images)
     state = load_file(os.path.join(run, f"step-{step:08}", f"{arm['name']}.safetensors"))
     net.load_state_dict(state, strict=True)
     net.eval()
@@ -83,7 +142,7 @@ for arm in arms:
                 worst_loss = max(worst_loss, abs(found - loss) / abs(loss))
                 worst_acc = max(worst_acc, abs(f["train_acc"][r, c] - acc))
                 points += 1
-        attributes = {k: v.decode() if isinstance(v, bytes) else str(v) for k, v in f.attrs.items()}
+        attributes = {k: text(v) for k, v in f.attrs.items()}
     print(json.dumps({"arm": arm["name"], "test_err": wrong, "points": points, "worst_loss": worst_loss,
                       "worst_acc": worst_acc, "filter_lengths": lengths, "one_dimensional_still": still,
                       "attributes": attributes}))

@@ -3,6 +3,8 @@
 use crate::geometry::statistics::{RISE, SurfaceStatistics};
 use crate::landscape::file::SurfaceFile;
 
+/// Name of the line that tells what coarser arithmetic costs.
+const ROUNDING: &str = "Relative difference";
 /// Name of the line that tells curvature.
 const HESSIAN: &str = "Hessian at the centre";
 
@@ -39,6 +41,10 @@ pub fn lines(content: &SurfaceFile) -> Vec<(&'static str, String)> {
         let text = format!("{min} to {max}, |min/max| {ratio} ({} products{settled})", c.products);
         told.push((HESSIAN, text));
     }
+    if let Some(rounding) = content.rounding {
+        let text = format!("{rounding:.1e} from f32 at most, over a sample of the points");
+        told.push((ROUNDING, text));
+    }
     if content.about.cosine.is_finite() {
         told.push(("cosine of the directions", short(content.about.cosine)));
     }
@@ -65,8 +71,8 @@ pub fn sentences(content: &SurfaceFile) -> Vec<String> {
         }
         sentences.push(format!("{text}."));
     }
-    let curvature = all.iter().find(|(name, _)| *name == HESSIAN);
-    sentences.extend(curvature.map(|(name, value)| format!("{name}: {value}.")));
+    let alone = all.iter().filter(|(name, _)| [HESSIAN, ROUNDING].contains(name));
+    sentences.extend(alone.map(|(name, value)| format!("{name}: {value}.")));
     sentences
 }
 

@@ -83,6 +83,7 @@ fn add(sum: &mut SurfaceFile, part: &SurfaceFile, path: &Path) -> Result<(), Lan
         (a, Some(b)) if a.is_none() => *a = Some(b.clone()),
         _ => {}
     }
+    sum.rounding = [sum.rounding, part.rounding].into_iter().flatten().reduce(f64::max);
     if sum.center_curvature.is_none() {
         sum.center_curvature = part.center_curvature;
     }

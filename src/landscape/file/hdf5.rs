@@ -37,9 +37,9 @@ pub fn write(content: &SurfaceFile, path: &Path) -> Result<(), SurfaceError> {
     let ratio;
     if let Some(curvature) = &content.curvature {
         ratio = ratios(curvature);
-        maps.push(("hessian_max".to_owned(), &curvature.lambda_max));
-        maps.push(("hessian_min".to_owned(), &curvature.lambda_min));
-        maps.push(("hessian_ratio".to_owned(), &ratio));
+        maps.push(("max_eig".to_owned(), &curvature.lambda_max));
+        maps.push(("min_eig".to_owned(), &curvature.lambda_min));
+        maps.push(("eig_ratio".to_owned(), &ratio));
     }
     for (name, values) in maps {
         file.create_dataset(&name).with_f64_data(values).with_shape(&grid);
@@ -64,6 +64,12 @@ pub fn write(content: &SurfaceFile, path: &Path) -> Result<(), SurfaceError> {
         if !path.loss.is_empty() {
             file.create_dataset("proj_loss").with_f64_data(&path.loss).with_shape(&count);
         }
+    }
+    if !about.variance.is_empty() {
+        // As the reference code's script for trajectories looks for it.
+        let count = about.variance.len() as u64;
+        let shares = file.create_dataset("explained_variance_ratio_");
+        shares.with_f64_data(&about.variance).with_shape(&[count]);
     }
     for (name, direction) in DIRECTIONS.into_iter().zip(directions) {
         let mut group = file.create_group(name);
@@ -126,6 +132,9 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
     if let Some(quantiles) = figures.quantiles {
         found.push(("quantiles", AttrValue::F64Array(quantiles.to_vec())));
     }
+    if let Some(rounding) = content.rounding {
+        found.push(("rounding", AttrValue::F64(rounding)));
+    }
     if let Some(curvature) = content.center_curvature {
         found.push(("hessian_max", AttrValue::F64(curvature.lambda_max)));
         found.push(("hessian_min", AttrValue::F64(curvature.lambda_min)));
@@ -173,7 +182,7 @@ impl Reader {
         let loss = self.grid(&format!("{split}_loss"), &shape)?;
         let acc = self.grid(&format!("{split}_acc"), &shape)?;
         let computed = self.has("computed").then(|| self.mask(&shape)).transpose()?;
-        let curvature = self.has("hessian_max").then(|| self.curvature(&shape)).transpose()?;
+        let curvature = self.has("max_eig").then(|| self.curvature(&shape)).transpose()?;
         let trajectory = self.has("proj_xcoord").then(|| self.trajectory()).transpose()?;
         let images = self.integers("image_index")?;
         let root = self.file.root();
@@ -184,12 +193,14 @@ impl Reader {
         let directions = DIRECTIONS.iter().filter(|name| groups.iter().any(|g| g == *name));
         let directions = directions.map(|name| self.direction(name)).collect::<Result<_, _>>()?;
         let surface = Surface { xs, ys, loss, acc, computed };
+        let rounding = attributes.get("rounding").and_then(AttrValue::as_f64);
         Ok(SurfaceFile {
             surface,
             about,
             images,
             directions,
             trajectory,
+            rounding,
             center_curvature,
             curvature,
         })
@@ -243,8 +254,8 @@ impl Reader {
     }
 
     fn curvature(&self, wanted: &[u64]) -> Result<CurvatureMap, String> {
-        let lambda_max = self.grid("hessian_max", wanted)?;
-        Ok(CurvatureMap { lambda_max, lambda_min: self.grid("hessian_min", wanted)? })
+        let lambda_max = self.grid("max_eig", wanted)?;
+        Ok(CurvatureMap { lambda_max, lambda_min: self.grid("min_eig", wanted)? })
     }
 
     fn trajectory(&self) -> Result<Trajectory, String> {
@@ -365,6 +376,7 @@ mod tests {
                 steps: vec![1, 2],
                 loss: numbers(4.0),
             }),
+            rounding: Some(0.125),
             center_curvature: Some(CenterCurvature {
                 lambda_max: 9.0,
                 lambda_min: -3.0,
@@ -407,10 +419,10 @@ mod tests {
         let file = File::open(&path).unwrap();
         assert_eq!(file.dataset("train_loss").unwrap().shape().unwrap(), [2, 3]);
         assert_eq!(file.dataset("xdirection/1").unwrap().shape().unwrap(), [2]);
-        assert_eq!(file.dataset("hessian_ratio").unwrap().read_f64().unwrap(), [0.5; 6]);
+        assert_eq!(file.dataset("eig_ratio").unwrap().read_f64().unwrap(), [0.5; 6]);
         let told = file.root().attrs().unwrap();
         assert_eq!(told["quantiles"].to_f64s().unwrap()[6], 6.0);
-        assert!(!told.contains_key("flatness"), "the centre has no row: there is no such figure");
+        assert!(!told.contains_key("minima"), "no inner point: there is no such figure");
     }
 
     #[test]

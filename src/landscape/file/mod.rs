@@ -87,6 +87,9 @@ pub struct SurfaceFile {
     pub directions: Vec<Direction>,
     /// The training's path, where the plane has one.
     pub trajectory: Option<Trajectory>,
+    /// Largest relative difference of a loss from single precision, over a sample of the points, where other arithmetic
+    /// was used.
+    pub rounding: Option<f64>,
     /// Curvature at the centre, where it was asked for.
     pub center_curvature: Option<CenterCurvature>,
     /// Curvature over the grid, where it was asked for.
@@ -117,6 +120,7 @@ impl SurfaceFile {
             images: Vec::new(),
             directions: Vec::new(),
             trajectory: None,
+            rounding: None,
             center_curvature: None,
             curvature: None,
         }

@@ -34,9 +34,9 @@ fn parts<W: Write + Seek>(
         grid(&mut file, "computed", computed, shape)?;
     }
     if let Some(curvature) = curvature {
-        grid(&mut file, "hessian_max", &curvature.lambda_max, shape)?;
-        grid(&mut file, "hessian_min", &curvature.lambda_min, shape)?;
-        grid(&mut file, "hessian_ratio", &ratios(curvature), shape)?;
+        grid(&mut file, "max_eig", &curvature.lambda_max, shape)?;
+        grid(&mut file, "min_eig", &curvature.lambda_min, shape)?;
+        grid(&mut file, "eig_ratio", &ratios(curvature), shape)?;
     }
     file.add_array("image_index", &ArrayView1::from(images))?;
     if let Some(path) = trajectory {

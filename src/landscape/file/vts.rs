@@ -30,7 +30,7 @@ pub fn write(content: &SurfaceFile, mut to: impl Write) -> io::Result<()> {
         array(&mut to, "computed", &mask)?;
     }
     if let Some(curvature) = &content.curvature {
-        array(&mut to, "hessian_ratio", &ratios(curvature))?;
+        array(&mut to, "eig_ratio", &ratios(curvature))?;
     }
     writeln!(to, "</PointData>\n<Points>")?;
     writeln!(to, "<DataArray type=\"Float64\" NumberOfComponents=\"3\" format=\"ascii\">")?;

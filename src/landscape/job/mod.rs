@@ -15,6 +15,7 @@ use super::error::LandscapeError;
 use super::file::SurfaceFile;
 use super::journal::{Identity, Journal, refuse_other};
 use super::request::Request;
+use crate::config::Precision;
 use curvature::Curved;
 use points::Points;
 use setup::Setup;
@@ -90,6 +91,9 @@ pub fn run(
     let mut finished = !stop.load(Ordering::Relaxed);
     if let (Some(visited), true) = (&visited, finished) {
         points::losses_on_path(&mut content, visited, &source, split, &chosen, &means)?;
+    }
+    if request.precision != Precision::F32 {
+        content.rounding = points::rounding(&content, &plane, split, &chosen, &means)?;
     }
     // What a failing device leaves undone must not lose what is done: the file is written first.
     let curved = Curved {

@@ -16,8 +16,12 @@ use super::super::request::Request;
 use super::super::shard::Shard;
 use super::super::source::Source;
 use super::Progress;
+use crate::config::Precision;
 use crate::data::Split;
 use crate::model::Tally;
+
+/// Points that are computed again in single precision: enough to see the worst, few beside a map's thousands.
+const SAMPLE: usize = 32;
 
 /// A surface's points in the making.
 pub struct Points {
@@ -166,6 +170,40 @@ impl Points {
     pub fn end(self) {
         self.journal.remove();
     }
+}
+
+/// Largest relative difference of the losses in `content` from single precision, over a sample of its points.
+///
+/// # Errors
+/// When a device fails.
+pub fn rounding(
+    content: &SurfaceFile,
+    plane: &Plane,
+    split: &Split,
+    chosen: &[i64],
+    means: &Means,
+) -> Result<Option<f64>, LandscapeError> {
+    let surface = &content.surface;
+    let computed = |i: &usize| surface.computed.as_ref().is_none_or(|c| c[*i]);
+    let known: Vec<usize> =
+        (0..surface.len()).filter(|i| surface.loss[*i].is_finite() && computed(i)).collect();
+    let every = known.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<usize> = known.into_iter().step_by(every).collect();
+    let places: Vec<(f64, f64)> = sample.iter().map(|i| surface.place(*i)).collect();
+    let exact = Means { precision: Precision::F32, ..means.clone() };
+    let mut worst: Option<f64> = None;
+    Crew::new(plane, split, chosen, &exact)?.compute(
+        &places,
+        &AtomicBool::new(false),
+        &mut |point, tally| {
+            let off = (surface.loss[sample[point]] / tally.mean_loss() - 1.0).abs();
+            if off.is_finite() {
+                worst = Some(worst.map_or(off, |w| w.max(off)));
+            }
+            Ok(())
+        },
+    )?;
+    Ok(worst)
 }
 
 /// The loss of the true weights at every checkpoint of the path, on the surface's images.
