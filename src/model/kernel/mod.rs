@@ -8,7 +8,10 @@
 //! Tiles add and subtract values before and after they multiply, so that they overflow before a plain conv does. A block
 //! in which that happens is computed again product by product: what is finite there is finite here.
 
+#[cfg(test)]
+mod conv_tests;
 mod direct;
+mod filters;
 mod frame;
 mod head;
 mod layer;
@@ -35,7 +38,8 @@ use tile::BORDER;
 pub enum Precision {
     /// f32.
     F32,
-    /// bf16, if the processor has it.
+    /// bf16, if the processor has it; convs of stride 2 and of one channel stay in f32. A point's loss is then off by some
+    /// 0.4 %, by 1.5 % at most in what was measured, as libtorch's own is in bf16.
     Bf16,
 }
 
@@ -177,7 +181,7 @@ impl Kernel {
                 let direct = &mut into.direct[step.direct.clone()];
                 direct::prepare::<S>(&step.conv, filters, direct);
                 let tiles = &mut into.tiles[step.tiles.clone()];
-                winograd::prepare(simd, &step.conv, direct, tiles);
+                filters::prepare(simd, &step.conv, direct, tiles);
                 into.bias[step.bias.clone()].copy_from_slice(&folded[step.folded_bias.clone()]);
             }
             into.head.copy_from_slice(&folded[program.head.weights.clone()]);
