@@ -99,14 +99,19 @@ pub fn by_parameter(plan: &Plan, flat: &Tensor) -> Result<Direction, TchError> {
     plan.params.iter().map(part).collect()
 }
 
-/// Cosine of two flat vectors; NaN if one is zero.
+/// Cosine of two flat vectors; NaN if one is zero. Summed in order, in double precision: the same bits on any machine.
 ///
 /// # Errors
-/// When the device fails.
+/// When the copy off the device fails.
 pub fn cosine(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
-    let scalars = Tensor::f_stack(&[a.f_dot(b)?, a.f_norm()?, b.f_norm()?], 0)?;
-    let figures: Vec<f32> = scalars.f_to_device(Device::Cpu)?.try_into()?;
-    Ok(f64::from(figures[0]) / (f64::from(figures[1]) * f64::from(figures[2])))
+    let values = |t: &Tensor| Vec::<f32>::try_from(t.f_to_device(Device::Cpu)?.f_view([-1])?);
+    let (a, b) = (values(a)?, values(b)?);
+    Ok(dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt())
+}
+
+/// Inner product, summed in order in double precision.
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! The plane in which a run moved most: principal components of its checkpoints (method.md 10, 11).
+//!
+//! All sums are made here, in order and in double precision: every machine that computes a part of the surface must get
+//! the same directions to the bit.
 
 use std::path::Path;
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
+use super::direction::dot;
 use super::error::LandscapeError;
 use super::file::Trajectory;
 use super::source::{read, steps};
@@ -12,8 +16,6 @@ use crate::model::{Plan, Weights};
 
 /// Checkpoints below which two components say nothing: two points span one direction.
 const FEWEST: usize = 3;
-/// Entries of all rows whose inner products are made at once, so that double precision needs little room.
-const COLUMNS: i64 = 1 << 20;
 
 /// Where a run has been: its checkpoints, oldest first, the last one the centre of the surface.
 pub struct Visited {
@@ -71,10 +73,9 @@ impl Visited {
     /// # Errors
     /// When the checkpoints do not differ enough, or torch fails.
     pub fn plane(&self, plan: &Plan, most: usize) -> Result<Principal, LandscapeError> {
-        let _no_grad = tch::no_grad_guard();
         let rows = self.rows(plan)?;
-        let count = self.weights.len();
-        let found = components(&gram(&rows)?, count, most);
+        let count = rows.len();
+        let found = components(&gram(&rows), count, most);
         let refuse = |text: String| LandscapeError::Option {
             name: "--plane",
             value: "pca".to_owned(),
@@ -87,12 +88,14 @@ impl Visited {
         }
         let mut directions = Vec::new();
         for component in &found {
-            let by: Vec<f32> = component.coefficients.iter().map(|c| *c as f32).collect();
-            let by = Tensor::f_from_slice(&by)?.f_view([1, count as i64])?;
-            let sum = by.f_matmul(&rows)?.f_view([-1])?;
+            let mut sum = vec![0.0f64; rows.first().map_or(0, Vec::len)];
+            for (row, by) in rows.iter().zip(&component.coefficients) {
+                sum.iter_mut().zip(row).for_each(|(s, r)| *s += by * f64::from(*r));
+            }
             // Of unit length but for rounding.
-            let length = sum.f_norm()?;
-            directions.push(sum.f_div(&length)?);
+            let length = sum.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let unit: Vec<f32> = sum.into_iter().map(|v| (v / length) as f32).collect();
+            directions.push(Tensor::f_from_slice(&unit)?);
         }
         let along = |i: usize| found.get(i).map(|c| c.coordinates.clone());
         let path = Trajectory {
@@ -104,34 +107,42 @@ impl Visited {
         Ok(Principal { directions, shares: found.iter().map(|c| c.share).collect(), path })
     }
 
-    /// theta_i - theta_n, parameters of one dimension set to 0 [checkpoints, scalars].
-    fn rows(&self, plan: &Plan) -> Result<Tensor, TchError> {
-        let all: Vec<&Tensor> = self.weights.iter().map(|w| &w.theta).collect();
-        let stacked = Tensor::f_stack(&all, 0)?;
-        let last = stacked.f_narrow(0, self.weights.len() as i64 - 1, 1)?;
-        let rows = stacked.f_sub(&last)?;
-        for param in plan.params.iter().filter(|p| p.shape.len() <= 1) {
-            let _ = rows.f_narrow(1, param.offset, param.len())?.f_zero_()?;
+    /// theta_i - theta_n, parameters of one dimension set to 0.
+    fn rows(&self, plan: &Plan) -> Result<Vec<Vec<f32>>, TchError> {
+        let values = |w: &Weights| Vec::<f32>::try_from(&w.theta);
+        let mut rows = self.weights.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+        let last = rows.last().cloned().unwrap_or_default();
+        let still = plan.params.iter().filter(|p| p.shape.len() <= 1);
+        let still: Vec<_> =
+            still.map(|p| p.offset as usize..(p.offset + p.len()) as usize).collect();
+        for row in &mut rows {
+            row.iter_mut().zip(&last).for_each(|(r, l)| *r -= l);
+            for part in &still {
+                if let Some(part) = row.get_mut(part.clone()) {
+                    part.fill(0.0);
+                }
+            }
         }
         Ok(rows)
     }
 }
 
-/// Inner products of all rows, in double precision.
-fn gram(rows: &Tensor) -> Result<Vec<f64>, TchError> {
-    let (count, columns) = rows.size2()?;
-    let mut sum = Tensor::f_zeros([count, count], (Kind::Double, rows.device()))?;
-    for start in (0..columns).step_by(COLUMNS as usize) {
-        let part =
-            rows.f_narrow(1, start, COLUMNS.min(columns - start))?.f_to_kind(Kind::Double)?;
-        let _ = sum.f_add_(&part.f_matmul(&part.f_tr()?)?)?;
+/// Inner products of all rows [rows * rows].
+fn gram(rows: &[Vec<f32>]) -> Vec<f64> {
+    let mut products = vec![0.0; rows.len() * rows.len()];
+    for (i, a) in rows.iter().enumerate() {
+        for (j, b) in rows.iter().enumerate().take(i + 1) {
+            let product = dot(a, b);
+            products[i * rows.len() + j] = product;
+            products[j * rows.len() + i] = product;
+        }
     }
-    sum.f_view([-1])?.try_into()
+    products
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::super::direction::cosine;
     use super::*;

@@ -8,7 +8,10 @@
 //! Tiles add and subtract values before and after they multiply, so that they overflow before a plain conv does. A block
 //! in which that happens is computed again product by product: what is finite there is finite here.
 
+#[cfg(test)]
+mod conv_tests;
 mod direct;
+mod filters;
 mod frame;
 mod head;
 mod layer;
@@ -169,7 +172,7 @@ impl Kernel {
                 let direct = &mut into.direct[step.direct.clone()];
                 direct::prepare::<S>(&step.conv, filters, direct);
                 let tiles = &mut into.tiles[step.tiles.clone()];
-                winograd::prepare(simd, &step.conv, direct, tiles);
+                filters::prepare(simd, &step.conv, direct, tiles);
                 into.bias[step.bias.clone()].copy_from_slice(&folded[step.folded_bias.clone()]);
             }
             into.head.copy_from_slice(&folded[program.head.weights.clone()]);
