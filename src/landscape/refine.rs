@@ -13,9 +13,9 @@ const LOG_SHIFT: f64 = 0.1;
 const BASE_LINES: usize = 13;
 /// How much smaller the interpolation's error is taken to be at half the spacing. Bicubic interpolation of a smooth
 /// function gains 16; ReLU networks have creases, across which it gains 2.
-const GAIN: f64 = 3.0;
+const GAIN: f64 = 2.5;
 /// Shift of an isoline that is let pass, in cells of the finest grid.
-const SHIFT: f64 = 0.25;
+const SHIFT: f64 = 0.2;
 /// Slopes below this share of the range, per cell of the finest grid, are taken for it: on a plain an isoline's place
 /// means little.
 const FLAT: f64 = 1.0 / 400.0;
