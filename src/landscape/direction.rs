@@ -116,6 +116,8 @@ pub fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::{Family, Init, ModelSpec};
     use crate::model::initial_weights;
@@ -203,5 +205,27 @@ mod tests {
         // Two normal draws in some ten thousand dimensions.
         assert!(cosine(&da, &dy).unwrap().abs() < 0.05);
         assert!((cosine(&da, &da).unwrap() - 1.0).abs() < 1e-5);
+    }
+
+    proptest! {
+        /// Whatever the weights: each filter as long as its weights, or still where they are 0.
+        #[test]
+        fn filters_have_the_norms_of_their_weights(
+            w in prop::collection::vec(-3.0..3.0f32, 24),
+            d in prop::collection::vec(-3.0..3.0f32, 24),
+        ) {
+            let kind = crate::model::ParamKind::Conv;
+            let param = ParamPlan { name: String::new(), shape: vec![4, 6, 1, 1], offset: 0, kind };
+            let filters = scale(&param, &w, d.clone(), SPEC);
+            for (scaled, (w, d)) in filters.chunks(6).zip(w.chunks(6).zip(d.chunks(6))) {
+                prop_assume!(norm(d) > 1e-3);
+                prop_assert!((norm(scaled) - norm(w)).abs() <= 1e-5 * norm(w));
+                // The direction itself stays: what is scaled is parallel to what was drawn.
+                let along = dot(scaled, d) / (norm(scaled) * norm(d));
+                prop_assert!(norm(w) == 0.0 || (along - 1.0).abs() < 1e-5);
+            }
+            let layer = scale(&param, &w, d, DirectionSpec { norm: DirectionNorm::Layer, ..SPEC });
+            prop_assert!((norm(&layer) - norm(&w)).abs() <= 1e-5 * norm(&w));
+        }
     }
 }

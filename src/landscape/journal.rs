@@ -205,6 +205,8 @@ fn read_entries<'a>(lines: impl Iterator<Item = &'a str>) -> Entries {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::surface::Surface;
     use super::*;
 
@@ -252,5 +254,31 @@ mod tests {
         assert!(told.to_string().contains("another surface (seed 1, here 2)"), "{told}");
         fs::write(&path, "hello\n").unwrap();
         assert!(Journal::open(&path, &identity(1)).unwrap_err().to_string().contains("no journal"));
+    }
+
+    proptest! {
+        /// Cut off anywhere, what was written whole before comes back to the bit, and nothing else.
+        #[test]
+        fn a_cut_journal_holds_its_whole_lines(
+            values in prop::collection::vec((0usize..100, any::<f64>(), any::<f64>()), 1..20),
+            keep in 0.0..1.0f64,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("j.part");
+            let (mut journal, _) = Journal::open(&path, &identity(1)).unwrap();
+            values.iter().for_each(|v| journal.point(*v).unwrap());
+            drop(journal);
+            let bytes = fs::read(&path).unwrap();
+            let header = bytes.iter().position(|b| *b == b'\n').unwrap() + 1;
+            let cut = header + ((bytes.len() - header) as f64 * keep) as usize;
+            fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = bytes[header..cut].iter().filter(|b| **b == b'\n').count();
+            let (_, entries) = Journal::open(&path, &identity(1)).unwrap();
+            prop_assert_eq!(entries.points.len(), whole);
+            for (found, wanted) in entries.points.iter().zip(&values) {
+                let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+                prop_assert!(found.0 == wanted.0 && same(found.1, wanted.1) && same(found.2, wanted.2));
+            }
+        }
     }
 }

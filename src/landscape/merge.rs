@@ -92,6 +92,8 @@ fn add(sum: &mut SurfaceFile, part: &SurfaceFile, path: &Path) -> Result<(), Lan
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::about::About;
     use super::super::file::DirectionTensor;
     use super::super::surface::Surface;
@@ -148,5 +150,35 @@ mod tests {
         images.images = vec![1];
         assert!(merged(&[part(1, 1.0, 0), images]).unwrap_err().to_string().contains("images"));
         assert!(merge(&[]).is_err());
+    }
+
+    proptest! {
+        /// However a grid is cut into parts, and in whatever order they come, the whole is the same.
+        #[test]
+        fn any_parts_make_the_whole(of in 1u64..6, seed in any::<u64>(), turn in 0usize..6) {
+            let mut whole = part(1, 0.0, 0);
+            for i in 0..4 {
+                whole.surface.loss[i] = f64::from_bits(seed.rotate_left(7 * i as u32)).abs();
+                whole.surface.acc[i] = i as f64 / 4.0;
+            }
+            let mut parts: Vec<SurfaceFile> = (1..=of)
+                .map(|index| {
+                    let mut one = whole.clone();
+                    one.about.shard = Some((index, of));
+                    for i in (0..4).filter(|i| *i as u64 % of != index - 1) {
+                        one.surface.loss[i] = f64::NAN;
+                        one.surface.acc[i] = f64::NAN;
+                    }
+                    one
+                })
+                .collect();
+            parts.rotate_left(turn % of as usize);
+            let (found, missing) = merged(&parts).unwrap();
+            prop_assert_eq!(missing, 0);
+            for (a, b) in found.surface.loss.iter().zip(&whole.surface.loss) {
+                prop_assert!(a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()));
+            }
+            prop_assert_eq!(found.surface.acc, whole.surface.acc);
+        }
     }
 }
