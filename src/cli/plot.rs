@@ -8,7 +8,7 @@ use super::args::{ColorChoice, PlotArgs};
 use super::data::write_stdout;
 use super::statistics;
 use crate::landscape::file::SurfaceFile;
-use crate::record::figure::{self, Format};
+use crate::record::figure::{self, Format, What};
 use crate::telemetry::chart::View;
 use crate::ui;
 
@@ -21,7 +21,11 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
     let view = args.view.map_or(own, View::from);
     let options =
         figure::Options { what: args.what.into(), levels: args.levels.clone(), log: args.log };
-    let statistics = statistics::sentences(&file);
+    // They are figures of the loss.
+    let statistics = match options.what {
+        What::Loss => statistics::sentences(&file),
+        _ => Vec::new(),
+    };
     let chart = figure::compose(&file, view, &options, &statistics)?;
     match &args.out {
         Some(path) => {

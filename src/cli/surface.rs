@@ -1,12 +1,14 @@
 //! `landscope surface`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use color_eyre::eyre::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::args::OutputFormat;
+use super::FAILED;
+use super::args::{DEFAULT_OUT, OutputFormat};
 use super::interrupt::stop_flag;
 use super::say::{complain, say};
 use super::statistics;
@@ -48,7 +50,9 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
         OutputFormat::Json => say(json(&outcome)),
     }
     if !outcome.finished {
+        // Not well, so that no script goes on with a part.
         complain("stopped; the same command goes on with it");
+        return Ok(ExitCode::from(FAILED));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -56,7 +60,7 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
 fn request(args: &SurfaceArgs) -> Result<Request, LandscapeError> {
     let variable = |name: &str| std::env::var(name).ok();
     Ok(Request {
-        checkpoint: args.checkpoint.clone(),
+        checkpoint: found(&args.checkpoint),
         to: args.to.clone(),
         arm: args.arm.clone(),
         config: args.config.clone(),
@@ -77,13 +81,24 @@ fn request(args: &SurfaceArgs) -> Result<Request, LandscapeError> {
     })
 }
 
+/// The path as it is typed; else of a run by its name, as `attach` finds it.
+fn found(path: &Path) -> PathBuf {
+    let below = Path::new(DEFAULT_OUT).join(path);
+    if !path.exists() && below.exists() { below } else { path.to_owned() }
+}
+
 /// A bar on stderr, if that is a terminal.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {per_sec:>10}  {eta} left")
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg} {pos}/{len}{rate} {eta} left")
     {
-        bar.set_style(style);
+        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let _ = match state.per_sec() {
+                rate if rate > 0.0 && rate.is_finite() => write!(to, " {rate:.1}/s"),
+                _ => Ok(()),
+            };
+        };
+        bar.set_style(style.with_key("rate", rate));
     }
     bar
 }
@@ -114,6 +129,10 @@ fn tell(outcome: &Outcome) {
             took.as_secs_f64(),
             content.images.len()
         )),
+    }
+    if !finished {
+        // Figures of a part would be read as the whole's.
+        return;
     }
     for (name, value) in statistics::lines(content) {
         say(format_args!("  {name:<36}{value}"));

@@ -138,7 +138,7 @@ impl FromStr for ImagesArg {
 pub struct SurfaceArgs {
     /// The weights in the middle: ARM.safetensors, or the folder of a run (its newest checkpoint) or of a step
     pub checkpoint: PathBuf,
-    /// Columns, as MIN:MAX:N [default: -1:1:51; with --to -0.5:1.5:51; with --plane pca what holds the path]
+    /// Columns, as MIN:MAX:N [default: -1:1:51; with --to -0.5:1.5:41; with --plane pca what holds the path]
     #[arg(long, value_name = "MIN:MAX:N", allow_hyphen_values = true)]
     pub x: Option<Span>,
     /// Rows, as MIN:MAX:N, or `auto` for what fits; left out: a profile along x

@@ -99,6 +99,10 @@ impl ArmMap {
             // Rows and columns are refined alike.
             self.shown = self.grid.lines().0.to_vec();
             self.grid.take(&std::mem::take(&mut self.found));
+            if self.is_complete() {
+                // Finer passes may have wanted no point at all.
+                self.shown = self.grid.lines().0.to_vec();
+            }
         }
         Ok(())
     }

@@ -22,8 +22,10 @@ use crate::telemetry::event::SurfaceWritten;
 use crate::telemetry::snapshot::MapProgress;
 use crate::train::device::{TorchError, use_threads};
 
-/// Longest nap between two points: a request or the end of the run is seen within it.
-const LONGEST_NAP: Duration = Duration::from_millis(500);
+/// A nap is slept in slices as long: the end of the run is seen within one.
+const SLICE: Duration = Duration::from_millis(500);
+/// Longest nap between two points, whatever the clocks say.
+const LONGEST_NAP: Duration = Duration::from_secs(600);
 /// Points of each arm between two looks at who else wants the cores: a quarter of a second of a small network.
 const CHUNK: usize = 16;
 
@@ -174,12 +176,24 @@ impl Mapper {
                 maps[index].point(cancelled)?;
                 at.done = maps.iter().map(ArmMap::known).sum();
                 self.tell(Message::MapProgress(*at))?;
-                if paced && !self.unhurried.load(Ordering::Relaxed) {
-                    thread::sleep(nap(thread_seconds() - begun, self.spec.budget, self.cores));
+                if paced {
+                    self.rest(nap(thread_seconds() - begun, self.spec.budget, self.cores));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sleeps so long, unless nobody trains or wants maps any more.
+    fn rest(&self, mut left: Duration) {
+        while !left.is_zero()
+            && !self.unhurried.load(Ordering::Relaxed)
+            && !self.cancelled.load(Ordering::Relaxed)
+        {
+            let slice = left.min(SLICE);
+            thread::sleep(slice);
+            left -= slice;
+        }
     }
 
     fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {

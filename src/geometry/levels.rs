@@ -39,6 +39,17 @@ pub fn quantile_levels<'a>(values: impl IntoIterator<Item = &'a f64>, count: usi
     levels
 }
 
+/// As [`quantile_levels`], with one more beyond each end, at a quarter of the outer part: the lowest part holds the minimum,
+/// and an isoline should tell how deep it goes.
+pub fn quantile_levels_and_ends(values: &[f64], count: usize) -> Vec<f64> {
+    let end = 0.25 / (count + 1) as f64;
+    let inner = (1..=count).map(|i| i as f64 / (count + 1) as f64);
+    let shares: Vec<f64> = std::iter::once(end).chain(inner).chain([1.0 - end]).collect();
+    let mut levels: Vec<f64> = quantiles(values, &shares).into_iter().map(round_digits).collect();
+    levels.dedup();
+    levels
+}
+
 /// `value` rounded to [`DIGITS`] significant digits.
 fn round_digits(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
@@ -75,6 +86,8 @@ mod tests {
         assert_eq!(round_digits(-98_765.0), -98_800.0);
         assert_eq!(quantile_levels(&[2.0; 10], 4), [2.0]);
         assert!(quantile_levels(&[], 4).is_empty());
+        let even: Vec<f64> = (0..=100).map(f64::from).collect();
+        assert_eq!(quantile_levels_and_ends(&even, 4), [5.0, 20.0, 40.0, 60.0, 80.0, 95.0]);
     }
 
     proptest! {

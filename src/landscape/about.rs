@@ -9,6 +9,8 @@ pub struct About {
     pub checkpoint: String,
     /// SHA-256 of the checkpoint file, in hex; empty as above.
     pub weights_sha256: String,
+    /// SHA-256 of the images' pixels and labels as the network sees them, in hex; empty where a file does not tell.
+    pub images_sha256: String,
     /// The checkpoint at x = 1, of an interpolation; empty else.
     pub to: String,
     /// SHA-256 of that file.
@@ -45,6 +47,7 @@ impl Default for About {
         Self {
             checkpoint: String::new(),
             weights_sha256: String::new(),
+            images_sha256: String::new(),
             to: String::new(),
             to_sha256: String::new(),
             arm: String::new(),
@@ -81,6 +84,7 @@ impl About {
             [
                 ("weights_sha256", a.weights_sha256.clone()),
                 ("to_sha256", a.to_sha256.clone()),
+                ("images_sha256", a.images_sha256.clone()),
                 ("arm", a.arm.clone()),
                 ("step", a.step.to_string()),
                 ("plane", a.plane.clone()),

@@ -80,7 +80,10 @@ impl Crew {
     ) -> Result<Self, TchError> {
         let mut workers = Vec::new();
         for device in &means.devices {
-            let images = ImageSet::new(split, chosen, *device)?;
+            let images = match means.statistics {
+                NormStatistics::Frozen => ImageSet::new(split, chosen, *device)?,
+                NormStatistics::Batch => ImageSet::for_statistics(split, chosen, *device)?,
+            };
             workers.extend(workers_on(*device, plane, &images, means)?);
         }
         Ok(Self::from_workers(workers, means))

@@ -1,5 +1,6 @@
 //! The images behind a surface.
 
+use sha2::{Digest, Sha256};
 use tch::{Device, Kind, TchError};
 
 use crate::data::{Batch, Split};
@@ -31,6 +32,23 @@ impl ImageSet {
     /// When an index is out of range or the device has no room.
     pub fn new(split: &Split, chosen: &[i64], device: Device) -> Result<Self, TchError> {
         let at_once = if device == Device::Cpu { CHUNK } else { GPU_CHUNK };
+        Self::in_batches(split, chosen, device, at_once)
+    }
+
+    /// As [`ImageSet::new`], in batches as large on any device: statistics of a batch depend on which images are in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_statistics(split: &Split, chosen: &[i64], device: Device) -> Result<Self, TchError> {
+        Self::in_batches(split, chosen, device, CHUNK)
+    }
+
+    fn in_batches(
+        split: &Split,
+        chosen: &[i64],
+        device: Device,
+        at_once: usize,
+    ) -> Result<Self, TchError> {
         let part = |part: &[i64]| {
             let Batch { images, labels } = split.batch(part, None)?;
             Ok(Batch { images: images.f_to_device(device)?, labels: labels.f_to_device(device)? })
@@ -70,6 +88,18 @@ impl ImageSet {
             labels.extend(Vec::<i64>::try_from(&batch.labels)?);
         }
         Ok((pixels, labels))
+    }
+
+    /// SHA-256 of pixels and labels, in hex.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn sha256(&self) -> Result<String, TchError> {
+        let (pixels, labels) = self.flat()?;
+        let mut hasher = Sha256::new();
+        pixels.iter().for_each(|v| hasher.update(v.to_le_bytes()));
+        labels.iter().for_each(|v| hasher.update(v.to_le_bytes()));
+        Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
     }
 
     /// The images in another kind of number.

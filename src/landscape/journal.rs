@@ -19,7 +19,7 @@ use super::file::SurfaceFile;
 pub struct Identity {
     /// As its file tells.
     pub about: About,
-    /// Digest of both axes.
+    /// Both axes in words, and their digest.
     pub grid: String,
     /// Digest of the images' indices.
     pub images: String,
@@ -31,11 +31,16 @@ impl Identity {
     /// The identity of a file.
     pub fn of(content: &SurfaceFile) -> Self {
         let SurfaceFile { surface, about, images, directions, .. } = content;
+        let axis = |values: &[f64]| match values {
+            [first, .., last] => format!("{first}:{last}:{}", values.len()),
+            _ => values.iter().map(f64::to_string).collect(),
+        };
         let axes = surface.xs.iter().chain([f64::NAN].iter()).chain(&surface.ys);
+        let exact = digest(axes.map(|v| v.to_le_bytes()));
         let values = directions.iter().flatten().flat_map(|d| &d.values);
         Self {
             about: about.clone(),
-            grid: digest(axes.map(|v| v.to_le_bytes())),
+            grid: format!("{} {} {exact}", axis(&surface.xs), axis(&surface.ys)),
             images: digest(images.iter().map(|i| i.to_le_bytes())),
             directions: digest(values.map(|v| v.to_le_bytes())),
         }
@@ -59,9 +64,13 @@ impl Identity {
     }
 }
 
-/// The beginning of a digest, for people.
-fn short(digest: &str) -> String {
-    digest.chars().take(8).collect()
+/// What people read of a difference: words whole, of a digest the beginning.
+fn short(text: &str) -> String {
+    let words = text.split(' ').filter(|w| !w.is_empty());
+    words
+        .map(|w| w.chars().take(if w.contains(':') { 60 } else { 8 }).collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn digest<const N: usize>(parts: impl Iterator<Item = [u8; N]>) -> String {
@@ -104,7 +113,9 @@ impl Journal {
     pub fn open(path: &Path, identity: &Identity) -> Result<(Self, Entries), LandscapeError> {
         let io = || LandscapeError::io(path);
         let options = File::options().read(true).append(true).create(true).to_owned();
-        let mut file = options.open(path).map_err(io())?;
+        let mut file = options.open(path).map_err(|e| {
+            LandscapeError::input(path, format!("{e}; choose another place with --out"))
+        })?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 return Err(LandscapeError::input(path, "another landscope computes this surface"));
@@ -114,26 +125,26 @@ impl Journal {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io())?;
+        let no_journal = || LandscapeError::input(path, "is no journal of a surface; move it away");
+        let mut journal = Self { path: path.to_owned(), file };
+        let header = serde_json::to_string(identity).map_err(|e| LandscapeError::input(path, e))?;
         // The last line may have been cut off.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        file.set_len(whole as u64).map_err(io())?;
-        let mut journal = Self { path: path.to_owned(), file };
         let text = String::from_utf8_lossy(&bytes[..whole]);
         let mut lines = text.lines();
-        match lines.next() {
-            None => {
-                let header =
-                    serde_json::to_string(identity).map_err(|e| LandscapeError::input(path, e))?;
-                journal.line(&header)?;
-                Ok((journal, Entries::default()))
+        let Some(first) = lines.next() else {
+            // Nothing, or the beginning of a header of ours; anything else is left as it is.
+            if !header.as_bytes().starts_with(&bytes) {
+                return Err(no_journal());
             }
-            Some(header) => {
-                let left: Identity = serde_json::from_str(header)
-                    .map_err(|_| LandscapeError::input(path, "is no journal of a surface"))?;
-                refuse_other(path, &left, identity)?;
-                Ok((journal, read_entries(lines)))
-            }
-        }
+            journal.file.set_len(0).map_err(io())?;
+            journal.line(&header)?;
+            return Ok((journal, Entries::default()));
+        };
+        let left: Identity = serde_json::from_str(first).map_err(|_| no_journal())?;
+        refuse_other(path, &left, identity)?;
+        journal.file.set_len(whole as u64).map_err(io())?;
+        Ok((journal, read_entries(lines)))
     }
 
     /// Adds a point's loss and accuracy.
@@ -252,8 +263,15 @@ mod tests {
         let told = Journal::open(&path, &identity(2)).unwrap_err();
         assert!(told.is_bad_input());
         assert!(told.to_string().contains("another surface (seed 1, here 2)"), "{told}");
-        fs::write(&path, "hello\n").unwrap();
-        assert!(Journal::open(&path, &identity(1)).unwrap_err().to_string().contains("no journal"));
+        for stranger in ["hello\n", "hello", "a\nb"] {
+            fs::write(&path, stranger).unwrap();
+            let told = Journal::open(&path, &identity(1)).unwrap_err().to_string();
+            assert!(told.contains("no journal"), "{told}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), stranger, "left as it is");
+        }
+        // Killed in the middle of the header.
+        fs::write(&path, "{\"about\":{").unwrap();
+        Journal::open(&path, &identity(1)).unwrap();
     }
 
     proptest! {

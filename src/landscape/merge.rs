@@ -6,15 +6,15 @@ use super::error::LandscapeError;
 use super::file::SurfaceFile;
 use super::journal::Identity;
 
-/// The whole of these files' surface, and how many of its points no file has.
+/// The whole of these files' surface, and how many of its points (or, where curvature was measured, of its eigenvalues) no
+/// file has.
 ///
 /// # Errors
 /// When a file cannot be read, belongs to another surface, or two files differ at a point.
 pub fn merge(files: &[PathBuf]) -> Result<(SurfaceFile, usize), LandscapeError> {
     let mut whole: Option<(&Path, Identity, SurfaceFile)> = None;
     for path in files {
-        let part = SurfaceFile::read(path)
-            .map_err(|e| LandscapeError::Input { path: path.clone(), text: without(path, &e) })?;
+        let part = SurfaceFile::read(path).map_err(|e| LandscapeError::input(path, e.reason()))?;
         match &mut whole {
             None => whole = Some((path.as_path(), Identity::of(&part), part)),
             Some((first, identity, sum)) => {
@@ -33,18 +33,15 @@ pub fn merge(files: &[PathBuf]) -> Result<(SurfaceFile, usize), LandscapeError> 
         let text = "expected at least one file".to_owned();
         return Err(LandscapeError::Option { name: "merge", value: String::new(), text });
     };
-    let missing = sum.surface.acc.iter().filter(|v| v.is_nan()).count();
-    if missing == 0 {
-        sum.about.shard = None;
-    }
+    // Also where points are missing: they are unknown, as in any surface that was stopped.
+    sum.about.shard = None;
+    let known = |i: usize| !sum.surface.acc[i].is_nan();
+    let bent = |i: usize| {
+        let finite = sum.surface.loss[i].is_finite();
+        sum.curvature.as_ref().is_none_or(|c| !finite || !c.lambda_max[i].is_nan())
+    };
+    let missing = (0..sum.surface.len()).filter(|i| !(known(*i) && bent(*i))).count();
     Ok((sum, missing))
-}
-
-/// The error without the path that it begins with.
-fn without(path: &Path, error: &super::file::SurfaceError) -> String {
-    let text = error.to_string();
-    let start = format!("{}: ", path.display());
-    text.strip_prefix(&start).map(str::to_owned).unwrap_or(text)
 }
 
 /// Adds a part's points. A point has an accuracy if it was computed, also where its loss is no number.
@@ -95,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::about::About;
-    use super::super::file::DirectionTensor;
+    use super::super::file::{CurvatureMap, DirectionTensor};
     use super::super::surface::Surface;
     use super::*;
 
@@ -128,7 +125,15 @@ mod tests {
         assert_eq!((missing, whole.about.shard), (0, None));
         assert_eq!(whole.surface.loss, [1.0, 2.0, 3.0, 4.0]);
         let (half, missing) = merged(&[part(2, 1.0, 0)]).unwrap();
-        assert_eq!((missing, half.about.shard), (2, Some((2, 2))));
+        assert_eq!((missing, half.about.shard), (2, None));
+        // Curvature in one part alone is not whole either.
+        let mut bent = part(1, 1.0, 0);
+        let map = CurvatureMap {
+            lambda_max: vec![1.0, f64::NAN, 1.0, f64::NAN],
+            lambda_min: vec![0.0; 4],
+        };
+        bent.curvature = Some(map);
+        assert_eq!(merged(&[bent, part(2, 1.0, 0)]).unwrap().1, 2);
     }
 
     #[test]

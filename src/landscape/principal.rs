@@ -4,6 +4,7 @@
 //! the same directions to the bit.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::{TchError, Tensor};
 
@@ -21,6 +22,7 @@ const FEWEST: usize = 3;
 pub struct Visited {
     steps: Vec<u64>,
     weights: Vec<Weights>,
+    sha256: String,
 }
 
 /// The plane of the run's motion.
@@ -39,12 +41,14 @@ impl Visited {
     /// # Errors
     /// When one cannot be read, or there are fewer than three.
     pub fn read(run: &Path, arm: &str, last: u64, plan: &Plan) -> Result<Self, LandscapeError> {
-        let (mut told, mut weights) = (Vec::new(), Vec::new());
+        let (mut told, mut weights, mut sha256) = (Vec::new(), Vec::new(), String::new());
         for (step, folder) in steps(run).into_iter().filter(|(step, _)| *step <= last) {
             let file = folder.join(format!("{arm}.safetensors"));
             // An arm that was forked later, or had failed before, is not in every checkpoint.
             if file.is_file() {
-                weights.push(read(&file, plan)?.0);
+                let (found, digest) = read(&file, plan)?;
+                weights.push(found);
+                sha256 = digest;
                 told.push(step);
             }
         }
@@ -60,7 +64,12 @@ impl Visited {
                 ),
             });
         }
-        Ok(Self { steps: told, weights })
+        Ok(Self { steps: told, weights, sha256 })
+    }
+
+    /// SHA-256 of the last checkpoint's file, in hex.
+    pub fn last_sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// The weights at each checkpoint.
@@ -127,16 +136,28 @@ impl Visited {
     }
 }
 
-/// Inner products of all rows [rows * rows].
+/// Inner products of all rows [rows * rows]; a row to a thread, each product in order.
 fn gram(rows: &[Vec<f32>]) -> Vec<f64> {
-    let mut products = vec![0.0; rows.len() * rows.len()];
-    for (i, a) in rows.iter().enumerate() {
-        for (j, b) in rows.iter().enumerate().take(i + 1) {
-            let product = dot(a, b);
-            products[i * rows.len() + j] = product;
-            products[j * rows.len() + i] = product;
+    let count = rows.len();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
+    let next = AtomicUsize::new(0);
+    let lower = || {
+        let mut found = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(a) = rows.get(i) else { return found };
+            found.extend(rows.iter().enumerate().take(i + 1).map(|(j, b)| (i, j, dot(a, b))));
         }
-    }
+    };
+    let mut products = vec![f64::NAN; count * count];
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(lower)).collect();
+        // A thread that panicked leaves NaN, which the components refuse.
+        for (i, j, product) in workers.into_iter().flat_map(|w| w.join().unwrap_or_default()) {
+            products[i * count + j] = product;
+            products[j * count + i] = product;
+        }
+    });
     products
 }
 
@@ -167,7 +188,7 @@ mod tests {
             Weights { theta, running: plan.fresh_statistics(Device::Cpu).unwrap(), batches: 0 }
         };
         let weights = (0..count).map(at).collect();
-        (plan, Visited { steps: (0..count as u64).collect(), weights })
+        (plan, Visited { steps: (0..count as u64).collect(), weights, sha256: String::new() })
     }
 
     #[test]
@@ -197,7 +218,7 @@ mod tests {
     fn checkpoints_that_do_not_differ_are_refused() {
         let (plan, visited) = setting(1);
         let same = |_| visited.weights[0].copy_to(Device::Cpu).unwrap();
-        let still = Visited { steps: vec![0, 1, 2], weights: (0..3).map(same).collect() };
+        let still = Visited { weights: (0..3).map(same).collect(), ..setting(3).1 };
         let told = still.plane(&plan, 2).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(told.starts_with("--plane pca: ") && !told.contains('\n'), "{told}");
         let dir = tempfile::tempdir().unwrap();

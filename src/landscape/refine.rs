@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::geometry::levels::{LEVELS, quantile_levels, quantiles};
+
 /// Added to the loss before the logarithm, as the reference code does for display.
 const LOG_SHIFT: f64 = 0.1;
 /// Lines on a side up to which every point is computed: with fewer, an error estimate has nothing to stand on.
@@ -15,10 +17,12 @@ const BASE_LINES: usize = 13;
 /// function gains 16; ReLU networks have creases, across which it gains 2.
 const GAIN: f64 = 2.5;
 /// Shift of an isoline that is let pass, in cells of the finest grid.
-const SHIFT: f64 = 0.2;
-/// Slopes below this share of the range, per cell of the finest grid, are taken for it: on a plain an isoline's place
-/// means little.
-const FLAT: f64 = 1.0 / 400.0;
+const SHIFT: f64 = 0.25;
+/// Errors below this share of the range are let pass whatever they shift: on a plain an isoline's place means little.
+const FLAT: f64 = 1e-4;
+
+/// Error, beside the change across a cell, from which on it decides which way an isoline goes there.
+const SADDLE: f64 = 0.4;
 
 /// One axis, level by level.
 #[derive(Clone, Debug)]
@@ -64,6 +68,8 @@ pub struct Refinement {
     /// How far the level before was off at a point, or is taken to be.
     error: Vec<f64>,
     wanted: Vec<usize>,
+    /// Whether the isolines have been looked at once the whole grid was known.
+    polished: bool,
 }
 
 impl Refinement {
@@ -81,6 +87,7 @@ impl Refinement {
             height: unknown.clone(),
             error: unknown,
             wanted: Vec::new(),
+            polished: false,
         };
         new.wanted = new.points(0);
         new
@@ -123,6 +130,9 @@ impl Refinement {
         }
         loop {
             if self.lines().0.len() * self.lines().1.len() == self.loss.len() {
+                if !std::mem::replace(&mut self.polished, true) {
+                    self.wanted = self.under_isolines();
+                }
                 return;
             }
             self.level += 1;
@@ -151,6 +161,32 @@ impl Refinement {
             self.acc[point] = self.predict(point, &acc).clamp(0.0, 1.0);
             self.error[point] = self.expected(point, before);
         }
+    }
+
+    /// Interpolated points under the isolines that are drawn by default, where the error counts beside the change across
+    /// the cell: an isoline near the value of a saddle runs on one side of it or on the other.
+    fn under_isolines(&self) -> Vec<usize> {
+        let shares: Vec<f64> = (1..=LEVELS).map(|i| i as f64 / (LEVELS + 1) as f64).collect();
+        let mut levels = quantiles(&self.loss, &shares);
+        levels.extend(quantile_levels(&self.loss, LEVELS));
+        let levels: Vec<f64> = levels.into_iter().map(|l| (l + LOG_SHIFT).ln()).collect();
+        let mut wanted = vec![false; self.loss.len()];
+        for row in 0..(self.loss.len() / self.nx).saturating_sub(1) {
+            for col in 0..self.nx - 1 {
+                let first = row * self.nx + col;
+                let corners = [first, first + 1, first + self.nx, first + self.nx + 1];
+                let heights = corners.map(|c| self.height[c]);
+                let low = heights.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = heights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let off = corners.map(|c| if self.computed[c] { 0.0 } else { self.error[c] });
+                let off = off.into_iter().fold(0.0, f64::max);
+                let near = levels.iter().any(|l| (low - off..=high + off).contains(l));
+                if near && off > SADDLE * (high - low) {
+                    corners.iter().for_each(|c| wanted[*c] |= !self.computed[*c]);
+                }
+            }
+        }
+        (0..wanted.len()).filter(|i| wanted[*i]).collect()
     }
 
     /// Points that a level adds to the one before it.
@@ -184,7 +220,11 @@ impl Refinement {
                 (false, _) => {}
             }
             let off = self.expected(*point, &self.error);
-            off > SHIFT * self.slope(*point).max(FLAT * range)
+            // Where the slope vanishes, at a saddle or an extremum, an isoline lies at the root of the error over the
+            // bend.
+            let slope = SHIFT * self.slope(*point);
+            let bend = 0.5 * SHIFT * SHIFT * self.bend(*point);
+            off > slope.max(bend).max(FLAT * range)
         };
         all.into_iter().filter(matters).collect()
     }
@@ -241,6 +281,25 @@ impl Refinement {
             }
         }
         along[0].hypot(along[1])
+    }
+
+    /// Largest second derivative of the height around a new point along either axis, per cell of the finest grid squared.
+    fn bend(&self, point: usize) -> f64 {
+        let rows = self.around(&self.rows, point / self.nx, 2);
+        let cols = self.around(&self.cols, point % self.nx, 2);
+        let (rows, cols) = (&self.rows.at(self.before())[rows], &self.cols.at(self.before())[cols]);
+        let at = |row: usize, col: usize| self.height[row * self.nx + col];
+        let second = |lines: &[usize], value: &dyn Fn(usize) -> f64| {
+            let of = |three: &[usize]| {
+                let [a, b, c] = [0, 1, 2].map(|i| (three[i] as f64, value(three[i])));
+                let slope = |p: (f64, f64), q: (f64, f64)| (q.1 - p.1) / (q.0 - p.0);
+                (2.0 * (slope(b, c) - slope(a, b)) / (c.0 - a.0)).abs()
+            };
+            lines.windows(3).map(of).fold(0.0, f64::max)
+        };
+        let along = rows.iter().map(|row| second(cols, &|col| at(*row, col)));
+        let across = cols.iter().map(|col| second(rows, &|row| at(row, *col)));
+        along.chain(across).fold(0.0, f64::max)
     }
 
     /// The level that interpolation starts from.

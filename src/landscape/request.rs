@@ -11,6 +11,18 @@ use super::source::Located;
 use super::span::Span;
 use crate::config::{DirectionNorm, IgnoreParams, Precision};
 
+/// Images behind a point where nothing is asked for.
+pub const USUAL_IMAGES: usize = 512;
+
+/// What tells one checkpoint from another in the name of a line's file: the step's folder, else the file's stem.
+fn tail(to: &Path) -> String {
+    let name = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned());
+    let folder = to.parent().and_then(name).into_iter().chain(name(to));
+    let step = folder.into_iter().find(|n| n.starts_with("step-"));
+    let stem = || to.file_stem().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+    format!("-to-{}", step.unwrap_or_else(stem))
+}
+
 /// Which plane the surface lies in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlaneKind {
@@ -105,7 +117,7 @@ impl Request {
             norm: DirectionNorm::Filter,
             ignore: IgnoreParams::Biasbn,
             seed: None,
-            images: ImageCount::Count(512),
+            images: ImageCount::Count(USUAL_IMAGES),
             test: false,
             bn: NormStatistics::Frozen,
             precision: Precision::F32,
@@ -186,7 +198,7 @@ impl Request {
         parts.push(if ny == 0 { format!("{nx}") } else { format!("{nx}x{ny}") });
         let unusual = [
             (self.plane == PlaneKind::Pca, "pca".to_owned()),
-            (self.to.is_some(), "line".to_owned()),
+            (self.to.is_some(), format!("line{}", self.to.as_deref().map_or(String::new(), tail))),
             (self.norm != DirectionNorm::Filter, format!("norm-{}", word(&self.norm))),
             (self.ignore == IgnoreParams::None, "all".to_owned()),
             (self.bn == NormStatistics::Batch, "bn-batch".to_owned()),
@@ -194,6 +206,20 @@ impl Request {
             (self.test, TEST.to_owned()),
             (self.adaptive, "adaptive".to_owned()),
         ];
+        let span = |name: &str, span: Option<Span>, usual: Span| {
+            let other = span.filter(|s| (s.min, s.max) != (usual.min, usual.max))?;
+            Some(format!("{name}{}to{}", other.min, other.max))
+        };
+        let usual = if self.to.is_some() { Span::LINE } else { Span::REFERENCE };
+        parts.extend(span("x", self.x, usual));
+        if let Rows::Given(rows) = self.y {
+            parts.extend(span("y", Some(rows), Span::REFERENCE));
+        }
+        match self.images {
+            ImageCount::All => parts.push("all-images".to_owned()),
+            ImageCount::Count(USUAL_IMAGES) => {}
+            ImageCount::Count(n) => parts.push(format!("{n}-images")),
+        }
         parts.extend(unusual.into_iter().filter(|(is, _)| *is).map(|(_, text)| text));
         if let Some(seed) = self.seed {
             parts.push(format!("seed{seed}"));

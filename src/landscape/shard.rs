@@ -2,12 +2,12 @@
 
 use super::error::LandscapeError;
 
-/// Rank and size as launchers tell them: Slurm's tasks and array jobs, Open MPI, PMI.
-const LAUNCHERS: [(&str, &str, i64); 4] = [
-    ("SLURM_PROCID", "SLURM_NTASKS", 0),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", 0),
-    ("PMI_RANK", "PMI_SIZE", 0),
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", 1),
+/// Rank, from 0, and size as launchers tell them: Open MPI, PMI, Slurm's tasks. MPI first: `mpirun` in a batch script hands
+/// on the variables of the script's own, single task.
+const LAUNCHERS: [(&str, &str); 3] = [
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("SLURM_PROCID", "SLURM_NTASKS"),
 ];
 
 /// Part `index` of `of`, from 1.
@@ -53,16 +53,23 @@ impl Shard {
 }
 
 fn from_launcher(variable: impl Fn(&str) -> Option<String>) -> Option<Shard> {
-    // An array job's members are tasks of one rank each: they are told apart by the array, not by the rank.
-    let number = |name: &str| variable(name)?.trim().parse::<i64>().ok();
-    let found = LAUNCHERS.iter().filter_map(|(rank, size, first)| {
-        let first = if *first == 1 { number("SLURM_ARRAY_TASK_MIN").unwrap_or(1) } else { *first };
-        let (index, of) = (number(rank)? - first + 1, number(size)?);
-        (index >= 1 && index <= of)
-            .then_some(Shard { index: index.unsigned_abs(), of: of.unsigned_abs() })
+    let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
+    let ranks = LAUNCHERS.iter().filter_map(|(rank, size)| {
+        let (rank, of) = (number(rank)?, number(size)?);
+        (rank < of).then_some(Shard { index: rank + 1, of })
     });
-    let all: Vec<Shard> = found.collect();
-    all.iter().find(|s| s.of > 1).or(all.first()).copied()
+    // An array job's members are tasks of one rank each. Only a whole, gapless array is a division of the grid: of one
+    // that was submitted again in part, the size says nothing.
+    let array = || {
+        let (id, of) = (number("SLURM_ARRAY_TASK_ID")?, number("SLURM_ARRAY_TASK_COUNT")?);
+        let (min, max) = (number("SLURM_ARRAY_TASK_MIN")?, number("SLURM_ARRAY_TASK_MAX")?);
+        let gapless = max >= min && max - min + 1 == of && (min..=max).contains(&id);
+        (of > 1 && gapless).then(|| Shard { index: id - min + 1, of })
+    };
+    let all: Vec<Shard> = ranks.collect();
+    let in_array = variable("SLURM_ARRAY_TASK_ID").is_some();
+    let several = all.iter().find(|s| s.of > 1).copied();
+    several.or_else(array).or(all.first().copied().filter(|_| !in_array))
 }
 
 #[cfg(test)]
@@ -86,9 +93,35 @@ mod tests {
             ("SLURM_NTASKS", "1"),
             ("SLURM_ARRAY_TASK_ID", "12"),
             ("SLURM_ARRAY_TASK_MIN", "10"),
+            ("SLURM_ARRAY_TASK_MAX", "12"),
             ("SLURM_ARRAY_TASK_COUNT", "3"),
         ];
         assert_eq!(auto(array), Some((3, 3)));
+        // One member submitted again, and an array with gaps: no division of the grid.
+        let again = &[
+            ("SLURM_PROCID", "0"),
+            ("SLURM_NTASKS", "1"),
+            ("SLURM_ARRAY_TASK_ID", "3"),
+            ("SLURM_ARRAY_TASK_MIN", "3"),
+            ("SLURM_ARRAY_TASK_MAX", "3"),
+            ("SLURM_ARRAY_TASK_COUNT", "1"),
+        ];
+        assert_eq!(auto(again), None);
+        let gaps = &[
+            ("SLURM_ARRAY_TASK_ID", "7"),
+            ("SLURM_ARRAY_TASK_MIN", "1"),
+            ("SLURM_ARRAY_TASK_MAX", "7"),
+            ("SLURM_ARRAY_TASK_COUNT", "3"),
+        ];
+        assert_eq!(auto(gaps), None);
+        // mpirun within a batch script, which has a single task itself.
+        let within = &[
+            ("SLURM_PROCID", "0"),
+            ("SLURM_NTASKS", "2"),
+            ("OMPI_COMM_WORLD_RANK", "1"),
+            ("OMPI_COMM_WORLD_SIZE", "2"),
+        ];
+        assert_eq!(auto(within), Some((2, 2)));
         assert_eq!(auto(&[]), None);
         assert_eq!(auto(&[("PMI_RANK", "x"), ("PMI_SIZE", "2")]), None);
     }

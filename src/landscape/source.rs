@@ -87,6 +87,10 @@ impl Source {
 /// When the file cannot be read or holds another network.
 pub fn read(file: &Path, plan: &Plan) -> Result<(Weights, String), LandscapeError> {
     let bytes = fs::read(file).map_err(|e| LandscapeError::input(file, e))?;
+    if bytes.starts_with(b"PK") {
+        let text = "is a file of torch.save; expected safetensors, as safetensors.torch.save_file writes it";
+        return Err(LandscapeError::input(file, text));
+    }
     let weights =
         load_state(plan, &bytes, Device::Cpu).map_err(|e| LandscapeError::input(file, e))?;
     let digest = Sha256::digest(&bytes);
@@ -201,6 +205,13 @@ fn choose<'a>(
     let of = |name: &str| arms.values().find(|a| a.name.as_str() == name);
     let known = || arms.values().map(|a| a.name.to_string()).collect::<Vec<_>>().join(", ");
     match arm {
+        Some(name) if name != located.stem && of(&located.stem).is_some() => {
+            Err(LandscapeError::Option {
+                name: "--arm",
+                value: name.to_owned(),
+                text: format!("{} holds the weights of {}", located.file.display(), located.stem),
+            })
+        }
         Some(name) => of(name).ok_or_else(|| LandscapeError::Option {
             name: "--arm",
             value: name.to_owned(),

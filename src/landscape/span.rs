@@ -23,10 +23,16 @@ impl Span {
     /// The reference code's: 51 points over [-1, 1].
     pub const REFERENCE: Self = Self { min: -1.0, max: 1.0, n: 51 };
 
+    /// The line from one network to another, as the reference code draws it: half of the way on both sides. Both networks
+    /// are points of it.
+    pub const LINE: Self = Self { min: -0.5, max: 1.5, n: 41 };
+
     /// The points; both ends exact, and the middle of an odd number over a symmetric range exactly 0.
     pub fn points(&self) -> Vec<f64> {
         let last = (self.n.max(2) - 1) as f64;
-        (0..self.n).map(|i| (self.min * (last - i as f64) + self.max * i as f64) / last).collect()
+        let at = |i: usize| self.min * ((last - i as f64) / last) + self.max * (i as f64 / last);
+        // Ends and middle of a symmetric range come out exact.
+        (0..self.n).map(at).collect()
     }
 
     /// A span of `n` points that holds `low` to `high` with a margin, and 0 as one of them.
@@ -56,7 +62,14 @@ impl FromStr for Span {
         if !(min < max && (2..=MOST).contains(&n)) {
             return Err(expected());
         }
-        Ok(Self { min, max, n })
+        let span = Self { min, max, n };
+        let points = span.points();
+        // Ends that a double cannot tell apart so often, or whose difference overflows.
+        if points.windows(2).all(|w| w[0] < w[1] && w[1].is_finite()) {
+            Ok(span)
+        } else {
+            Err(expected())
+        }
     }
 }
 
@@ -81,8 +94,18 @@ mod tests {
         assert_eq!("-0.3:0.3:7".parse::<Span>().unwrap().points()[3], 0.0);
         assert_eq!(span.to_string(), "-1:1:51");
         for wrong in [
-            "", "1", "1:2", "1:1:5", "2:1:5", "0:1:1", "0:1:5000", "a:1:5", "0:inf:5", "0:1:5:6",
+            "",
+            "1",
+            "1:2",
+            "1:1:5",
+            "2:1:5",
+            "0:1:1",
+            "0:1:5000",
+            "a:1:5",
+            "0:inf:5",
+            "0:1:5:6",
             "nan:1:3",
+            "1:1.0000000000000002:5",
         ] {
             assert!(wrong.parse::<Span>().unwrap_err().contains("MIN:MAX:N"), "{wrong}");
         }

@@ -84,9 +84,10 @@ fn ascii(symbol: &str) -> String {
 /// Draws the chart.
 pub fn render(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Theme) {
     let mut top = area.y + 1;
+    let (subtitle, rest) = fitting(&chart.subtitle, area.width);
     let used = text(buf, area.x, area.y, area.width, &chart.title, theme.strong());
     if area.height >= HIGH_FOR_SUBTITLE {
-        text(buf, area.x, top, area.width, &chart.subtitle, theme.dim());
+        text(buf, area.x, top, area.width, subtitle, theme.dim());
         top += 1;
     } else if used + 2 < area.width {
         text(buf, area.x + used + 2, area.y, area.width - used - 2, &chart.subtitle, theme.dim());
@@ -98,7 +99,10 @@ pub fn render(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Th
         _ => aspect(chart),
     };
     let gutter = gutter(chart, view);
-    let told = statements(chart, view);
+    let mut told = statements(chart, view);
+    if let (Some(rest), true) = (rest, area.height >= HIGH_FOR_SUBTITLE) {
+        told.insert(0, format!("{rest}."));
+    }
     // Characters are twice as high as wide.
     let wanted = (f64::from(body.height.saturating_sub(2)) * 2.0 * aspect).min(1e4) as u16 + gutter;
     let beside = body.width.saturating_sub(wanted + 3);
@@ -118,6 +122,18 @@ pub fn render(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Th
     match view {
         View::Profile => profile(chart, picture, buf, theme),
         _ => map(chart, view, picture, gutter, aspect, buf, theme),
+    }
+}
+
+/// As many of the parts between commas as a width has room for, and the rest.
+fn fitting(parts: &str, width: u16) -> (&str, Option<&str>) {
+    if columns(parts) <= width {
+        return (parts, None);
+    }
+    let cuts = parts.match_indices(", ").map(|(at, _)| at);
+    match cuts.filter(|at| columns(&parts[..*at]) <= width).last() {
+        Some(at) => (&parts[..at], Some(&parts[at + 2..])),
+        None => (parts, None),
     }
 }
 

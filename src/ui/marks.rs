@@ -63,14 +63,16 @@ pub fn path(
     {
         let Some((x, y)) = point.and_then(|p| cell(to_dots(*p), area)) else { continue };
         put(buf, x, y, symbol, theme.error());
-        let wide = columns(word);
-        let fits = x + 2 + wide <= area.right();
+        // Blanks around it, so that no isoline's label runs into it.
+        let word = format!(" {word} ");
+        let wide = columns(&word);
+        let fits = x + 1 + wide <= area.right();
         // Off the path where that leaves to the right, as well as characters allow: on the line above, or below.
         let row = if y > area.y { y - 1 } else { y + 1 };
-        let column = if fits { x + 2 } else { x.saturating_sub(wide).max(area.x) };
+        let column = if fits { x + 1 } else { x.saturating_sub(wide).max(area.x) };
         let with_words = area.width >= WIDE_FOR_WORDS && row < area.bottom();
         if with_words && wide <= area.right().saturating_sub(column) {
-            text(buf, column, row, wide, word, theme.error());
+            text(buf, column, row, wide, &word, theme.error());
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::geometry::statistics::SurfaceStatistics;
 use crate::landscape::about::{About, TEST, TRAIN};
 use crate::landscape::surface::Surface;
 
+/// How an HDF5 file begins.
+const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Points on a side beyond which a file is not one of ours.
 const MOST_ON_A_SIDE: u64 = 4096;
 /// The groups of the directions, as the reference code names them.
@@ -95,12 +97,13 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
     let mut found = vec![
         ("checkpoint", text(&about.checkpoint)),
         ("weights_sha256", text(&about.weights_sha256)),
+        ("images_sha256", text(&about.images_sha256)),
         ("arm", text(&about.arm)),
         ("step", AttrValue::I64(about.step as i64)),
         ("plane", text(&about.plane)),
         ("norm", text(&about.norm)),
         ("ignore", text(&about.ignore)),
-        ("seed", AttrValue::I64(about.seed as i64)),
+        ("seed", AttrValue::U64(about.seed)),
         ("split", text(&about.split)),
         ("bn", text(&about.bn)),
         ("precision", text(&about.precision)),
@@ -151,6 +154,9 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
 pub fn parse(bytes: Vec<u8>) -> Result<SurfaceFile, String> {
     // The library is not ours: whatever it makes of a broken file, the program goes on.
     let read = std::panic::catch_unwind(move || {
+        if !bytes.starts_with(SIGNATURE) {
+            return Err("is no HDF5 file; expected a surface file (.h5)".to_owned());
+        }
         let size = bytes.len() as u64;
         let file = File::from_bytes(bytes).map_err(|e| e.to_string())?;
         let (ends, has) = (file.superblock().eof_address, file.file_size());
@@ -301,7 +307,8 @@ fn read_attributes(found: &HashMap<String, AttrValue>) -> (About, Option<CenterC
     let text =
         |name: &str| found.get(name).and_then(AttrValue::as_str).unwrap_or_default().to_owned();
     let count = |name: &str| {
-        found.get(name).and_then(AttrValue::as_i64).and_then(|n| u64::try_from(n).ok())
+        let value = found.get(name)?;
+        value.as_u64().or_else(|| u64::try_from(value.as_i64()?).ok())
     };
     let number = |name: &str| found.get(name).and_then(AttrValue::as_f64);
     let numbers = |name: &str| found.get(name).and_then(AttrValue::to_f64s).unwrap_or_default();
@@ -312,6 +319,7 @@ fn read_attributes(found: &HashMap<String, AttrValue>) -> (About, Option<CenterC
     let about = About {
         checkpoint: text("checkpoint"),
         weights_sha256: text("weights_sha256"),
+        images_sha256: text("images_sha256"),
         to: text("to"),
         to_sha256: text("to_sha256"),
         arm: text("arm"),

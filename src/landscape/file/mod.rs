@@ -27,6 +27,16 @@ pub enum SurfaceError {
     Torch(#[from] tch::TchError),
 }
 
+impl SurfaceError {
+    /// What is wrong, without the file's name.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::File { text, .. } => text.clone(),
+            Self::Torch(_) => self.to_string(),
+        }
+    }
+}
+
 /// One parameter's part of a direction, row-major as PyTorch has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DirectionTensor {
@@ -148,10 +158,7 @@ impl SurfaceFile {
                     file.flush()
                 })
                 .map_err(|e| e.to_string()),
-            _ => hdf5::write(self, &aside).map_err(|e| match e {
-                SurfaceError::File { text, .. } => text,
-                other => other.to_string(),
-            }),
+            _ => hdf5::write(self, &aside).map_err(|e| e.reason()),
         };
         let synced = |()| File::open(&aside).and_then(|f| f.sync_all()).map_err(|e| e.to_string());
         let renamed = |()| std::fs::rename(&aside, path).map_err(|e| e.to_string());
@@ -167,6 +174,9 @@ impl SurfaceFile {
     /// When the file cannot be read or is not one: cut short, of another shape, with axes that do not rise.
     pub fn read(path: &Path) -> Result<Self, SurfaceError> {
         let failed = |text: String| SurfaceError::File { path: path.to_owned(), text };
+        if path.is_dir() {
+            return Err(failed("is a folder; expected a surface file (.h5)".to_owned()));
+        }
         let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
         hdf5::parse(bytes).map_err(failed)
     }

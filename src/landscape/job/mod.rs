@@ -4,7 +4,7 @@ mod curvature;
 mod points;
 mod setup;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,11 +70,22 @@ pub fn run(
     request.check()?;
     let Setup { source, plane, mut content, chosen, file, visited } = Setup::new(request)?;
     let identity = Identity::of(&content);
-    let earlier = earlier(&file, &identity)?;
     if let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(LandscapeError::io(folder))?;
+        std::fs::create_dir_all(folder).map_err(|e| LandscapeError::input(folder, e))?;
     }
-    let (journal, entries) = Journal::open(&Journal::path_of(&file), &identity)?;
+    let path = Journal::path_of(&file);
+    let begun = path.is_file();
+    let (journal, entries) = Journal::open(&path, &identity)?;
+    // Read with the journal's lock held: nobody else finishes it meanwhile.
+    let earlier = match earlier(&file, &identity, begun) {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            if !begun {
+                journal.remove();
+            }
+            return Err(error);
+        }
+    };
     let split = if request.test { &source.data.test } else { &source.data.train };
     let means = Means {
         devices: machine.devices.clone(),
@@ -90,9 +101,11 @@ pub fn run(
     let took = start.elapsed();
     let mut finished = !stop.load(Ordering::Relaxed);
     if let (Some(visited), true) = (&visited, finished) {
-        points::losses_on_path(&mut content, visited, &source, split, &chosen, &means)?;
+        let on = (split, &chosen[..], &means);
+        points::losses_on_path(&mut content, visited, &source, on, stop, tell)?;
+        finished = !stop.load(Ordering::Relaxed);
     }
-    if request.precision != Precision::F32 {
+    if request.precision != Precision::F32 && finished {
         content.rounding = points::rounding(&content, &plane, split, &chosen, &means)?;
     }
     // What a failing device leaves undone must not lose what is done: the file is written first.
@@ -115,16 +128,21 @@ pub fn run(
     Ok(Outcome { file, content, finished, computed, took })
 }
 
-/// What an earlier file of the same surface holds; none without one.
+/// What an earlier file of the same surface holds; none without one. `begun`: a journal of this surface lies beside it.
 fn earlier(
-    file: &std::path::Path,
+    file: &Path,
     identity: &Identity,
+    begun: bool,
 ) -> Result<Option<SurfaceFile>, LandscapeError> {
-    // .npz and .vts are not read again: what is there under such a name is written anew.
-    if !file.is_file() || super::file::ending(file) != Ok("h5") {
+    if !file.exists() {
         return Ok(None);
     }
-    let found = SurfaceFile::read(file)?;
+    if super::file::ending(file) != Ok("h5") {
+        // These are not read again; with a journal beside it, it is what a stopped program of this surface has left.
+        let text = "is there already; choose another --out, or remove it";
+        return if begun { Ok(None) } else { Err(LandscapeError::input(file, text)) };
+    }
+    let found = SurfaceFile::read(file).map_err(|e| LandscapeError::input(file, e.reason()))?;
     refuse_other(file, &Identity::of(&found), identity)?;
     Ok(Some(found))
 }

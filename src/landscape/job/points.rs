@@ -1,7 +1,7 @@
 //! The points of a surface: which are known, which are computed, what is kept of them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::Device;
 
@@ -185,10 +185,11 @@ pub fn rounding(
 ) -> Result<Option<f64>, LandscapeError> {
     let surface = &content.surface;
     let computed = |i: &usize| surface.computed.as_ref().is_none_or(|c| c[*i]);
-    let known: Vec<usize> =
-        (0..surface.len()).filter(|i| surface.loss[*i].is_finite() && computed(i)).collect();
-    let every = known.len().div_ceil(SAMPLE).max(1);
-    let sample: Vec<usize> = known.into_iter().step_by(every).collect();
+    // By the place in the whole grid, so that all shards together have the whole's sample.
+    let every = surface.len().div_ceil(SAMPLE).max(1);
+    let sample = (0..surface.len()).step_by(every);
+    let sample: Vec<usize> =
+        sample.filter(|i| surface.loss[*i].is_finite() && computed(i)).collect();
     let places: Vec<(f64, f64)> = sample.iter().map(|i| surface.place(*i)).collect();
     let exact = Means { precision: Precision::F32, ..means.clone() };
     let mut worst: Option<f64> = None;
@@ -214,12 +215,17 @@ pub fn losses_on_path(
     content: &mut SurfaceFile,
     visited: &Visited,
     source: &Source,
-    split: &Split,
-    chosen: &[i64],
-    means: &Means,
+    (split, chosen, means): (&Split, &[i64], &Means),
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Progress),
 ) -> Result<(), LandscapeError> {
     let mut losses = Vec::new();
+    let total = visited.weights().len();
     for weights in visited.weights() {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        tell(Progress { what: "checkpoints", done: losses.len(), total });
         let center = weights.copy_to(Device::Cpu)?;
         let point = Plane::new(Arc::clone(&source.plan), center, Vec::new(), None)?;
         let mut crew = Crew::new(&point, split, chosen, means)?;

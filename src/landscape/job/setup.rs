@@ -7,7 +7,7 @@ use super::super::about::{About, word};
 use super::super::direction::{DirectionSpec, by_parameter};
 use super::super::error::LandscapeError;
 use super::super::file::{SurfaceFile, Trajectory};
-use super::super::images::choose_images;
+use super::super::images::{ImageSet, choose_images};
 use super::super::plane::{Plane, axes};
 use super::super::principal::Visited;
 use super::super::request::{ImageCount, PlaneKind, Request, Rows};
@@ -17,8 +17,6 @@ use super::super::surface::Surface;
 use crate::model::Weights;
 use tch::Device;
 
-/// The line from one network to another, as the reference code draws it: half of the way on both sides.
-const LINE: Span = Span { min: -0.5, max: 1.5, n: 51 };
 /// Points on a side where the range follows a path.
 const SIDE: usize = 51;
 
@@ -49,6 +47,10 @@ impl Setup {
         let profile =
             request.y == Rows::None || (request.to.is_some() && request.y == Rows::Fitting);
         let seed = request.seed.unwrap_or(source.seed);
+        if request.out.as_deref().is_some_and(std::path::Path::is_dir) {
+            let out = request.out.clone().unwrap_or_default();
+            return Err(LandscapeError::input(&out, "is a folder; expected the name of a file"));
+        }
         let mut about = About {
             checkpoint: source.located.file.display().to_string(),
             weights_sha256: source.sha256.clone(),
@@ -87,6 +89,17 @@ impl Setup {
                 })?;
                 let step = source.located.step.unwrap_or(u64::MAX);
                 let all = Visited::read(&run, source.arm.as_str(), step, &plan)?;
+                if all.last_sha256() != source.sha256 {
+                    return Err(LandscapeError::Option {
+                        name: "--plane",
+                        value: "pca".to_owned(),
+                        text: format!(
+                            "{} is not the run's own checkpoint of {} at step {step}",
+                            source.located.file.display(),
+                            source.arm
+                        ),
+                    });
+                }
                 let found = all.plane(&plan, if profile { 1 } else { 2 })?;
                 about.plane = "pca".to_owned();
                 about.variance = found.shares;
@@ -95,6 +108,12 @@ impl Setup {
                 Plane::new(plan, center, found.directions, None)?
             }
         };
+        // Rules of random directions say nothing of these.
+        if request.to.is_some() && profile {
+            (about.norm, about.ignore) = ("none".to_owned(), "none".to_owned());
+        } else if request.plane == PlaneKind::Pca {
+            (about.norm, about.ignore) = ("none".to_owned(), "biasbn".to_owned());
+        }
         about.cosine = plane.cosine()?;
         let (xs, ys) = coordinates(request, profile, path.as_ref());
         let split = if request.test { &source.data.test } else { &source.data.train };
@@ -103,6 +122,7 @@ impl Setup {
             ImageCount::Count(count) => count,
         };
         let chosen = choose_images(split.len(), count);
+        about.images_sha256 = ImageSet::new(split, &chosen, Device::Cpu)?.sha256()?;
         let file = request.file(&source.located, source.arm.as_str(), (xs.len(), ys.len()));
         let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
         let directions = directions.collect::<Result<_, _>>()?;
@@ -146,7 +166,7 @@ fn coordinates(
         }
     };
     let x = request.x.unwrap_or_else(|| match request.to {
-        Some(_) => LINE,
+        Some(_) => Span::LINE,
         None => fitting(|p| &p.xs),
     });
     let ys = match request.y {

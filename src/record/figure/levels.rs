@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::geometry::levels::{LEVELS, quantile_levels};
+use crate::geometry::levels::{LEVELS, quantile_levels_and_ends};
 
 /// Isolines that a figure can hold: more are grey.
 const MOST: usize = 60;
@@ -16,7 +16,7 @@ const PUBLISHED_DECADES: i32 = 8;
 pub enum Levels {
     /// The list that the reference code draws.
     Published,
-    /// So many that split the values into equal parts.
+    /// So many that split the values into equal parts, and one more within each outer part.
     Quantiles(usize),
     /// These, rising.
     Given(Vec<f64>),
@@ -60,7 +60,7 @@ impl Levels {
     /// The levels for these values, rising; for a surface with a training's path on it or without.
     pub fn of(&self, values: &[f64], with_path: bool) -> Vec<f64> {
         match self {
-            Self::Quantiles(count) => quantile_levels(values, *count),
+            Self::Quantiles(count) => quantile_levels_and_ends(values, *count),
             Self::Given(levels) => levels.clone(),
             Self::Published => {
                 let (first, step, count) = PUBLISHED;
