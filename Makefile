@@ -10,7 +10,7 @@ help:
 	@echo 'make test   build and run the tests'
 	@echo 'make install  put landscope into ~/.local/bin, so that ssh -t host landscope attach finds it'
 	@echo 'make lint   formatting and clippy, warnings are errors'
-	@echo 'make bench  measure the speed of the twin step and of telemetry (ARGS="--peer ../shared/bench")'
+	@echo 'make bench  measure the speed of the twin step and of telemetry, or of surfaces (ARGS="--surface --peer DIR")'
 	@echo 'make setup  fetch libtorch alone; plain cargo build, test, run and clippy work from then on'
 	@echo 'make clean  remove what was built (the cached libtorch stays)'
 
