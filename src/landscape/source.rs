@@ -11,11 +11,13 @@ use super::error::LandscapeError;
 use crate::arm::{ArmName, PerArm};
 use crate::config::{self, ArmSpec, Experiment, RUN_FILE};
 use crate::data::Dataset;
-use crate::model::{Plan, Weights, load_state};
+use crate::model::{Plan, StateError, Weights, load_state};
 use crate::telemetry::event::{ControlChange, FORK};
 
 /// Ending of weights.
 const WEIGHTS: &str = "safetensors";
+/// Bytes in which the first names of a state dict stand.
+const HEADER: usize = 4096;
 /// Ending of what lies beside them and is none.
 const OPTIMIZER: &str = ".optim.safetensors";
 
@@ -91,8 +93,12 @@ pub fn read(file: &Path, plan: &Plan) -> Result<(Weights, String), LandscapeErro
         let text = "is a file of torch.save; expected safetensors, as safetensors.torch.save_file writes it";
         return Err(LandscapeError::input(file, text));
     }
-    let weights =
-        load_state(plan, &bytes, Device::Cpu).map_err(|e| LandscapeError::input(file, e))?;
+    let weights = load_state(plan, &bytes, Device::Cpu).map_err(|error| {
+        let head = String::from_utf8_lossy(bytes.get(..HEADER).unwrap_or(&bytes));
+        let parallel = matches!(error, StateError::Missing(_)) && head.contains("\"module.");
+        let hint = "; its names begin with `module.`: save the state dict of model.module";
+        LandscapeError::input(file, format!("{error}{}", if parallel { hint } else { "" }))
+    })?;
     let digest = Sha256::digest(&bytes);
     Ok((weights, digest.iter().map(|b| format!("{b:02x}")).collect()))
 }
