@@ -15,7 +15,12 @@ use landscope::arm::ArmName;
 use landscope::config::{DataKind, DataSpec, Override, load};
 use landscope::data::Dataset;
 use landscope::engine::{Engine, Options, Place};
-use landscope::landscape::file::hdf5;
+use landscope::landscape::about::About;
+use landscope::landscape::file::{
+    CenterCurvature, CurvatureMap, DirectionTensor, SurfaceFile, Trajectory, hdf5,
+};
+use landscope::landscape::journal::{Identity, Journal};
+use landscope::landscape::surface::Surface;
 use landscope::link::Said;
 use landscope::link::parts::{Parts, Size, changes, put_together, take_apart};
 use landscope::link::wire::{Hello, Packer, Unpacker, Wants, Welcome, read_request, request};
@@ -217,9 +222,53 @@ fn surfaces() {
     let (engine, _client) =
         Engine::start(load("demo", &overrides).unwrap(), options, Instant::now()).unwrap();
     let folder = engine.join().unwrap().folder.join("surfaces");
-    let whole: Vec<Vec<u8>> =
+    let mut whole: Vec<Vec<u8>> =
         fs::read_dir(folder).unwrap().map(|e| fs::read(e.unwrap().path()).unwrap()).collect();
+    let file = out.path().join("all.h5");
+    everything().write(&file).unwrap();
+    whole.push(fs::read(&file).unwrap());
     put_through("HDF5 surfaces", &whole, |bytes| hdf5::parse(bytes.to_vec()).is_ok());
+}
+
+/// A surface file with all that one can hold.
+fn everything() -> SurfaceFile {
+    let mut surface = Surface::new(vec![0.0, 1.0, 2.0], vec![0.0, 1.0]);
+    surface.loss = vec![1.0, f64::NAN, 3.0, 4.0, f64::INFINITY, 6.0];
+    surface.acc = vec![0.5; 6];
+    surface.computed = Some(vec![true, true, false, true, true, true]);
+    let numbers = || vec![0.5, 1.5];
+    let part = DirectionTensor { shape: vec![2, 2], values: vec![1.0; 4] };
+    let curvature =
+        CenterCurvature { lambda_max: 2.0, lambda_min: -1.0, products: 9, converged: true };
+    let (xs, ys, loss) = (numbers(), numbers(), numbers());
+    SurfaceFile {
+        images: vec![0, 1, 2],
+        directions: vec![vec![part.clone()], vec![part]],
+        trajectory: Some(Trajectory { xs, ys, steps: vec![1, 2], loss }),
+        center_curvature: Some(curvature),
+        curvature: Some(CurvatureMap { lambda_max: vec![2.0; 6], lambda_min: vec![-1.0; 6] }),
+        about: About { variance: numbers(), shard: Some((1, 2)), ..About::default() },
+        ..SurfaceFile::of(surface)
+    }
+}
+
+#[test]
+fn journals() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Identity::of(&everything());
+    let path = dir.path().join("whole.part");
+    let (mut journal, _) = Journal::open(&path, &identity).unwrap();
+    for index in 0..6 {
+        journal.point((index, 0.1 * index as f64, f64::NAN)).unwrap();
+        journal.curvature((index, 1e300, -1e-300)).unwrap();
+    }
+    drop(journal);
+    let whole = [fs::read(&path).unwrap()];
+    let path = dir.path().join("broken.part");
+    put_through("journals", &whole, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        Journal::open(&path, &identity).is_ok()
+    });
 }
 
 fn data(kind: DataKind, dir: &Path) -> bool {

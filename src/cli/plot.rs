@@ -17,7 +17,13 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
     // Before anything is read: a name that cannot be written needs no work.
     args.out.as_deref().map(Format::of).transpose()?;
     let file = SurfaceFile::read(&args.file)?;
-    let own = if file.surface.is_profile() { View::Profile } else { View::Contour };
+    let known = file.surface.acc.iter().filter(|v| !v.is_nan()).count();
+    let own = match file.surface.is_profile() {
+        true => View::Profile,
+        // Of a shard, or a map that was stopped, isolines show nothing: cells do.
+        false if known * 10 < file.surface.len() * 9 => View::Heat,
+        false => View::Contour,
+    };
     let view = args.view.map_or(own, View::from);
     let options =
         figure::Options { what: args.what.into(), levels: args.levels.clone(), log: args.log };

@@ -167,9 +167,10 @@ fn place_labels(lines: &[Line], panel: &Panel) -> Vec<Option<Label>> {
             .map(|i| first + (last - first) * (i as f64 + 0.5) / TRIED as f64)
             .filter_map(|along| Some((along, candidate(line, along, wide, panel, &taken)?)))
             .map(|(along, (score, turned))| {
-                let ends = [-0.5, 0.0, 0.5].map(|t| line.at(along + t * wide));
-                let crowded = ends.into_iter().filter(|s| others(*s)).count();
-                (score - crowded as f64 * 0.2, along, turned)
+                let spots = [-0.5, -0.25, 0.0, 0.25, 0.5].map(|t| line.at(along + t * wide));
+                let crowded = spots.into_iter().filter(|s| others(*s)).count();
+                // One touch at an end is let pass; a line through the digits is not: better no label there.
+                (score - crowded as f64 * 0.4, along, turned)
             })
             .max_by(|a, b| a.0.total_cmp(&b.0));
         // Below 0 it is bent, crowded and upright at once: the colour bar tells the level then.
