@@ -6,13 +6,12 @@ use super::contour::Grid;
 use super::difference::{Patch, patches};
 use super::flatness::{center, radii};
 use super::levels::quantiles;
+use super::scale::LOG_SHIFT;
 
 /// Rise of the loss above the centre, nats, that ends its flat surroundings.
 pub const RISE: f64 = 0.1;
 /// The shares whose quantiles are told.
 pub const SHARES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
-/// Keeps the logarithm of a loss of 0 defined (method.md 9).
-const SHIFT: f64 = 0.1;
 
 /// Figures of one surface. The centre is the point (0, 0). A line (one row or one column) has the same figures along
 /// itself. A figure that does not exist is none.
@@ -53,7 +52,7 @@ impl SurfaceStatistics {
         let center = center(grid);
         let radii = center.map(|loss| radii(grid, loss + RISE)).unwrap_or_default();
         let inner = patches(grid);
-        let logs: Vec<f64> = grid.values.iter().map(|v| (v + SHIFT).ln()).collect();
+        let logs: Vec<f64> = grid.values.iter().map(|v| (v + LOG_SHIFT).ln()).collect();
         let bent: Vec<f64> =
             patches(Grid { values: &logs, ..grid }).iter().map(Patch::bending).collect();
         let count = |wanted: fn(&Patch) -> bool| inner.iter().filter(|p| wanted(p)).count();

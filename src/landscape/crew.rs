@@ -3,9 +3,7 @@
 //! On the CPU a point's images are shared between the threads, so that whenever the program is killed hardly more than
 //! one point is in the making; GPUs take a whole point each.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::sync::atomic::AtomicBool;
 
 use tch::{Device, TchError};
 
@@ -13,6 +11,7 @@ use super::error::LandscapeError;
 use super::evaluate::{Evaluator, NormStatistics, ReadyImages};
 use super::images::ImageSet;
 use super::plane::Plane;
+use super::pool;
 use crate::config::Precision;
 use crate::data::Split;
 use crate::model::Tally;
@@ -116,60 +115,17 @@ impl Crew {
         done: &mut dyn FnMut(usize, Tally) -> Result<(), LandscapeError>,
     ) -> Result<(), LandscapeError> {
         let (parts, shares) = (self.parts, self.shares);
-        let tasks = places.len() * shares;
-        let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
-        let (out, results) = sync_channel(2 * self.workers.len().max(1));
-        thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .workers
-                .iter_mut()
-                .enumerate()
-                .map(|(index, worker)| {
-                    let (out, next, failed) = (out.clone(), &next, &failed);
-                    let work = move || {
-                        // One thread to a point's share: the cores are busy with the others.
-                        tch::set_num_threads(1);
-                        while !(stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed)) {
-                            let task = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(place) = places.get(task / shares) else { break };
-                            let share = task % shares;
-                            let from = share * parts / shares..(share + 1) * parts / shares;
-                            let found = measure(worker, *place, from);
-                            if out.send((task, found)).is_err() {
-                                break;
-                            }
-                        }
-                    };
-                    thread::Builder::new()
-                        .name(format!("surface-{index}"))
-                        .spawn_scoped(scope, work)
-                })
-                .collect();
-            drop(out);
-            let mut first_error = None;
-            let mut points = Points::new(places.len().min(tasks), shares);
-            // To the end even after an error, so that no thread waits to be heard.
-            for (task, found) in results {
-                let told = found.map_err(LandscapeError::from).and_then(|tallies| {
-                    match points.take(task, tallies) {
-                        Some((point, tally)) => done(point, tally),
-                        None => Ok(()),
-                    }
-                });
-                if let Err(error) = told {
-                    failed.store(true, Ordering::Relaxed);
-                    first_error.get_or_insert(error);
-                }
-            }
-            for thread in threads {
-                let ended = thread.map(|t| t.join().is_ok());
-                if !ended.is_ok_and(|whole| whole) {
-                    first_error.get_or_insert(LandscapeError::Panic);
-                }
-            }
-            first_error.map_or(Ok(()), Err)
-        })
+        let mut points = Points::new(places.len(), shares);
+        let share_of = |worker: &mut Evaluator, task: usize| {
+            let share = task % shares;
+            let from = share * parts / shares..(share + 1) * parts / shares;
+            Ok(measure(worker, places[task / shares], from)?)
+        };
+        let take = |task, tallies| match points.take(task, tallies) {
+            Some((point, tally)) => done(point, tally),
+            None => Ok(()),
+        };
+        pool::run(&mut self.workers, "surface", places.len() * shares, stop, share_of, take)
     }
 }
 
@@ -210,37 +166,22 @@ impl Points {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::direction::{Axis, DirectionSpec};
+    use super::super::fixture::{digits, plan};
     use super::*;
-    use crate::config::{DataKind, DataSpec, DirectionNorm, Family, IgnoreParams, Init, ModelSpec};
+    use crate::config::{DirectionNorm, IgnoreParams};
     use crate::data::Dataset;
-    use crate::model::{Plan, Weights, initial_weights};
+    use crate::model::{Weights, initial_weights};
 
     fn setting() -> (Plane, Dataset) {
-        let spec = ModelSpec {
-            family: Family::Resnet,
-            depth: 8,
-            width: 3,
-            widen: 1,
-            init: Init::KaimingNormal,
-        };
-        let plan = Arc::new(Plan::resnet(&spec, true, 1, 10));
-        let data = DataSpec {
-            kind: DataKind::Digits,
-            dir: None,
-            size: Some(8),
-            limit: Some(300),
-            augment: false,
-        };
+        let plan = plan(3);
         let theta = plan.pack(&initial_weights(&plan, 4), Device::Cpu).unwrap();
         let running = plan.fresh_statistics(Device::Cpu).unwrap();
         let spec =
             DirectionSpec { seed: 1, norm: DirectionNorm::Filter, ignore: IgnoreParams::Biasbn };
         let weights = Weights { theta, running, batches: 0 };
         let plane = Plane::random(plan, weights, spec, &[Axis::X, Axis::Y]).unwrap();
-        (plane, Dataset::load(&data).unwrap())
+        (plane, digits(300))
     }
 
     fn crew(devices: &[Device], threads: usize) -> Crew {

@@ -223,31 +223,18 @@ pub fn evaluate(plan: &Arc<Plan>, weights: &Weights, split: &Split) -> Result<Ta
 #[cfg(test)]
 mod tests {
     use super::super::direction::{Axis, DirectionSpec};
+    use super::super::fixture::{digits, plan};
     use super::super::images::choose_images;
     use super::*;
-    use crate::config::{DataKind, DataSpec, DirectionNorm, Family, IgnoreParams, Init, ModelSpec};
+    use crate::config::{DirectionNorm, IgnoreParams};
     use crate::data::Dataset;
     use crate::model::{Network, initial_weights};
 
     const BOTH: [Axis; 2] = [Axis::X, Axis::Y];
 
     fn setting() -> (Arc<Plan>, Weights, Dataset) {
-        let spec = ModelSpec {
-            family: Family::Resnet,
-            depth: 8,
-            width: 4,
-            widen: 1,
-            init: Init::KaimingNormal,
-        };
-        let plan = Arc::new(Plan::resnet(&spec, true, 1, 10));
-        let data = DataSpec {
-            kind: DataKind::Digits,
-            dir: None,
-            size: Some(8),
-            limit: Some(200),
-            augment: false,
-        };
-        let data = Dataset::load(&data).unwrap();
+        let plan = plan(4);
+        let data = digits(200);
         let mut row_major = initial_weights(&plan, 0);
         let head = &plan.params[plan.head];
         row_major[head.offset as usize..]

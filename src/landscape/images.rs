@@ -1,8 +1,8 @@
 //! The images behind a surface.
 
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, TchError};
 
+use super::digest::Sum;
 use crate::data::{Batch, Split};
 
 /// Images at once: past 128, a core's cache no longer holds what a layer hands to the next.
@@ -95,11 +95,15 @@ impl ImageSet {
     /// # Errors
     /// When the device fails.
     pub fn sha256(&self) -> Result<String, TchError> {
-        let (pixels, labels) = self.flat()?;
-        let mut hasher = Sha256::new();
-        pixels.iter().for_each(|v| hasher.update(v.to_le_bytes()));
-        labels.iter().for_each(|v| hasher.update(v.to_le_bytes()));
-        Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        let mut sum = Sum::default();
+        // A batch at a time: all of them may not fit twice.
+        for batch in &self.batches {
+            let pixels: Vec<f32> = batch.images.f_contiguous()?.f_view([-1])?.try_into()?;
+            let labels = Vec::<i64>::try_from(&batch.labels)?;
+            sum.add_all(pixels.iter().map(|v| v.to_le_bytes()));
+            sum.add_all(labels.iter().map(|v| v.to_le_bytes()));
+        }
+        Ok(sum.hex())
     }
 
     /// The images in another kind of number.

@@ -8,9 +8,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::about::About;
+use super::digest::Sum;
 use super::error::LandscapeError;
 use super::file::SurfaceFile;
 
@@ -74,9 +74,9 @@ fn short(text: &str) -> String {
 }
 
 fn digest<const N: usize>(parts: impl Iterator<Item = [u8; N]>) -> String {
-    let mut hasher = Sha256::new();
-    parts.for_each(|part| hasher.update(part));
-    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    let mut sum = Sum::default();
+    sum.add_all(parts);
+    sum.hex()
 }
 
 /// Two figures of a point: its index in the grid and what was found there.

@@ -2,10 +2,13 @@
 
 pub mod about;
 pub mod crew;
+mod digest;
 pub mod direction;
 pub mod error;
 pub mod evaluate;
 pub mod file;
+#[cfg(test)]
+mod fixture;
 pub mod hessian;
 pub mod images;
 pub mod job;
@@ -13,6 +16,7 @@ pub mod journal;
 pub mod lanczos;
 pub mod merge;
 pub mod plane;
+mod pool;
 pub mod principal;
 pub mod refine;
 pub mod request;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tch::Device;
 
+use super::digest::Sum;
 use super::error::LandscapeError;
 use crate::arm::{ArmName, PerArm};
 use crate::config::{self, ArmSpec, Experiment, RUN_FILE};
@@ -99,8 +99,9 @@ pub fn read(file: &Path, plan: &Plan) -> Result<(Weights, String), LandscapeErro
         let hint = "; its names begin with `module.`: save the state dict of model.module";
         LandscapeError::input(file, format!("{error}{}", if parallel { hint } else { "" }))
     })?;
-    let digest = Sha256::digest(&bytes);
-    Ok((weights, digest.iter().map(|b| format!("{b:02x}")).collect()))
+    let mut digest = Sum::default();
+    digest.add(&bytes);
+    Ok((weights, digest.hex()))
 }
 
 /// The file that `path` means.

@@ -6,9 +6,7 @@ use std::io::{self, Write};
 
 use super::SurfaceFile;
 use super::hdf5::ratios;
-
-/// Added to the loss before the logarithm, as the reference code does for display.
-const LOG_SHIFT: f64 = 0.1;
+use crate::geometry::scale::LOG_SHIFT;
 
 /// Writes the file into `to`.
 ///

@@ -1,9 +1,7 @@
 //! Extreme eigenvalues of the Hessian, at the centre and over the grid.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::Device;
 
@@ -13,6 +11,7 @@ use super::super::hessian::{Curvature, HessianProbe};
 use super::super::journal::{Entry, Journal};
 use super::super::lanczos::{Limits, SpectrumError};
 use super::super::plane::Plane;
+use super::super::pool;
 use super::super::request::CurvatureKind;
 use super::super::shard::Shard;
 use super::Progress;
@@ -64,7 +63,8 @@ impl Curved<'_> {
         if let (Some(_), None) = (kind, content.center_curvature) {
             tell(Progress { what: "curvature at the centre", done: 0, total: 1 });
             tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1));
-            let found = self.probe(content.about.seed).and_then(|p| self.at(&p, (0.0, 0.0), stop));
+            let found =
+                self.probe(content.about.seed).and_then(|p| at(&p, self.plane, (0.0, 0.0), stop));
             tch::set_num_threads(1);
             content.center_curvature = found?.map(|c| CenterCurvature {
                 lambda_max: c.lambda_max,
@@ -102,63 +102,27 @@ impl Curved<'_> {
         let missing: Vec<usize> = here.iter().copied().filter(|i| known[*i].is_none()).collect();
         let (mut done, total) = (here.len() - missing.len(), here.len());
         tell(Progress { what, done, total });
-        let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
-        let (out, results) = sync_channel(2 * self.threads.max(1));
         let seed = content.about.seed;
         let mut workers = Vec::new();
         for _ in 0..self.threads.max(1) {
             workers.push((self.probe(seed)?, self.plane.on(Device::Cpu)?));
         }
-        thread::scope(|scope| {
-            let threads: Vec<_> = workers
-                .into_iter()
-                .enumerate()
-                .map(|(index, (probe, plane))| {
-                    let (out, next, failed, missing) = (out.clone(), &next, &failed, &missing);
-                    let work = move || {
-                        tch::set_num_threads(1);
-                        while !(stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed)) {
-                            let task = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(point) = missing.get(task) else { break };
-                            let place = content.surface.place(*point);
-                            if out.send((*point, at(&probe, &plane, place, stop))).is_err() {
-                                break;
-                            }
-                        }
-                    };
-                    thread::Builder::new()
-                        .name(format!("curvature-{index}"))
-                        .spawn_scoped(scope, work)
-                })
-                .collect();
-            drop(out);
-            let mut first_error = None;
-            for (point, found) in results {
-                let told = found.and_then(|found| {
-                    if found.is_none() && stop.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                    let (max, min) =
-                        found.map_or((f64::NAN, f64::NAN), |c| (c.lambda_max, c.lambda_min));
-                    journal.curvature((point, max, min))?;
-                    known[point] = Some((max, min));
-                    done += 1;
-                    tell(Progress { what, done, total });
-                    Ok(())
-                });
-                if let Err(error) = told {
-                    failed.store(true, Ordering::Relaxed);
-                    first_error.get_or_insert(error);
-                }
+        let surface = &content.surface;
+        let measured = |(probe, plane): &mut (HessianProbe, Plane), task: usize| {
+            at(probe, plane, surface.place(missing[task]), stop)
+        };
+        let take = |task: usize, found: Option<Curvature>| {
+            if found.is_none() && stop.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            for thread in threads {
-                if !thread.map(|t| t.join().is_ok()).is_ok_and(|whole| whole) {
-                    first_error.get_or_insert(LandscapeError::Panic);
-                }
-            }
-            first_error.map_or(Ok(()), Err)
-        })
+            let (max, min) = found.map_or((f64::NAN, f64::NAN), |c| (c.lambda_max, c.lambda_min));
+            journal.curvature((missing[task], max, min))?;
+            known[missing[task]] = Some((max, min));
+            done += 1;
+            tell(Progress { what, done, total });
+            Ok(())
+        };
+        pool::run(&mut workers, "curvature", missing.len(), stop, measured, take)
     }
 
     fn probe(&self, seed: u64) -> Result<HessianProbe, LandscapeError> {
@@ -166,15 +130,6 @@ impl Curved<'_> {
         let running = self.plane.weights_at(0.0, 0.0)?.running;
         let limits = Limits::default();
         Ok(HessianProbe::new(plan, running, self.split, self.chosen, seed, limits)?)
-    }
-
-    fn at(
-        &self,
-        probe: &HessianProbe,
-        place: (f64, f64),
-        stop: &AtomicBool,
-    ) -> Result<Option<Curvature>, LandscapeError> {
-        at(probe, self.plane, place, stop)
     }
 }
 

@@ -5,12 +5,14 @@
 //! isoline moves by that difference over the slope. The next level is computed where this shift, shrunk as the spacing
 //! shrinks, is still a good part of a grid cell; elsewhere it is interpolated.
 
+mod lines;
+
 use std::ops::Range;
 
 use crate::geometry::levels::{LEVELS, quantile_levels, quantiles};
+use crate::geometry::scale::LOG_SHIFT;
+use lines::{Lines, interpolate, nodes};
 
-/// Added to the loss before the logarithm, as the reference code does for display.
-const LOG_SHIFT: f64 = 0.1;
 /// Lines on a side up to which every point is computed: with fewer, an error estimate has nothing to stand on.
 const BASE_LINES: usize = 13;
 /// How much smaller the interpolation's error is taken to be at half the spacing. Bicubic interpolation of a smooth
@@ -23,34 +25,6 @@ const FLAT: f64 = 1e-4;
 
 /// Error, beside the change across a cell, from which on it decides which way an isoline goes there.
 const SADDLE: f64 = 0.4;
-
-/// One axis, level by level.
-#[derive(Clone, Debug)]
-struct Lines {
-    /// Lines known at each level, rising.
-    levels: Vec<Vec<usize>>,
-}
-
-impl Lines {
-    fn new(n: usize) -> Self {
-        let mut levels = vec![vec![0, n / 2, n.saturating_sub(1)]];
-        levels[0].dedup();
-        while let Some(last) = levels.last().filter(|l| l.len() < n) {
-            let between = last.windows(2).map(|w| (w[0] + w[1]) / 2);
-            let mut finer: Vec<usize> = last.iter().copied().chain(between).collect();
-            finer.sort_unstable();
-            finer.dedup();
-            levels.push(finer);
-        }
-        Self { levels }
-    }
-
-    /// The lines of a level; of the finest beyond it.
-    fn at(&self, level: usize) -> &[usize] {
-        let last = self.levels.len() - 1;
-        &self.levels[level.min(last)]
-    }
-}
 
 /// A grid that is being refined.
 #[derive(Clone, Debug)]
@@ -325,27 +299,6 @@ impl Refinement {
         let along = |r: usize| interpolate(&cols[across.clone()], col, |c| values[r * self.nx + c]);
         interpolate(&rows[nodes(rows, row)], row, along)
     }
-}
-
-/// Up to four lines around `line`, two to each side where there are; `line` alone if it is one of them.
-fn nodes(lines: &[usize], line: usize) -> Range<usize> {
-    match lines.binary_search(&line) {
-        Ok(i) => i..i + 1,
-        Err(i) => {
-            let start = i.saturating_sub(2).min(lines.len().saturating_sub(4));
-            start..(start + 4).min(lines.len())
-        }
-    }
-}
-
-/// Lagrange's polynomial through the values at `nodes`, at `x`.
-fn interpolate(nodes: &[usize], x: usize, value: impl Fn(usize) -> f64) -> f64 {
-    let x = x as f64;
-    let weight = |i: usize| {
-        let others = nodes.iter().filter(|n| **n != i);
-        others.map(|n| (x - *n as f64) / (i as f64 - *n as f64)).product::<f64>()
-    };
-    nodes.iter().map(|i| weight(*i) * value(*i)).sum()
 }
 
 /// Range of the finite heights.
