@@ -1,7 +1,7 @@
 //! Points computed by all cores, or by several GPUs.
 //!
-//! On the CPU a point's images are shared between the threads, so that whenever the program is killed hardly more than
-//! one point is in the making; GPUs take a whole point each.
+//! On the CPU a point's images are shared between the threads, a point after the other, so that whenever the program is
+//! killed one point is in the making; GPUs take a whole point each.
 
 use std::sync::atomic::AtomicBool;
 
@@ -15,6 +15,9 @@ use super::pool;
 use crate::config::Precision;
 use crate::data::Split;
 use crate::model::Tally;
+
+/// Shares of a point for every thread: a thread that is held up leaves the others little to wait for.
+const SHARES: usize = 4;
 
 /// Who computes, and with what.
 #[derive(Clone, Debug)]
@@ -99,7 +102,7 @@ impl Crew {
     fn from_workers(workers: Vec<Evaluator>, means: &Means) -> Self {
         let parts = workers.first().map_or(0, Evaluator::parts);
         let on_cpu = means.devices == [Device::Cpu];
-        let shares = if on_cpu { workers.len().min(parts).max(1) } else { 1 };
+        let shares = if on_cpu { (SHARES * workers.len()).min(parts).max(1) } else { 1 };
         Self { workers, parts, shares }
     }
 
@@ -125,7 +128,10 @@ impl Crew {
             Some((point, tally)) => done(point, tally),
             None => Ok(()),
         };
-        pool::run(&mut self.workers, "surface", places.len() * shares, stop, share_of, take)
+        // On the CPU a point after the other; GPUs take whole points.
+        let group = (shares > 1).then_some(shares);
+        let tasks = (places.len() * shares, group);
+        pool::run(&mut self.workers, "surface", tasks, stop, share_of, take)
     }
 }
 

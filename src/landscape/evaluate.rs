@@ -42,6 +42,8 @@ pub struct ReadyImages {
 /// One thread's means to evaluate points of a plane.
 pub struct Evaluator {
     plane: Plane,
+    /// Where the weights are.
+    at: Option<(f64, f64)>,
     images: ImageSet,
     forward: Forward,
 }
@@ -128,7 +130,7 @@ impl Evaluator {
             }
             (None, NormStatistics::Batch) => Forward::Batch(None),
         };
-        Ok(Self { plane, images, forward })
+        Ok(Self { plane, at: None, images, forward })
     }
 
     /// Parts that a point's images are measured in.
@@ -149,6 +151,16 @@ impl Evaluator {
     /// # Errors
     /// When the device fails.
     pub fn move_to(&mut self, a: f64, b: f64) -> Result<(), TchError> {
+        if self.at == Some((a, b)) {
+            return Ok(());
+        }
+        self.at = None;
+        self.set(a, b)?;
+        self.at = Some((a, b));
+        Ok(())
+    }
+
+    fn set(&mut self, a: f64, b: f64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         match &mut self.forward {
             Forward::Kernel(packed) => {

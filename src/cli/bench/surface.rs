@@ -66,11 +66,11 @@ fn rates(args: &BenchArgs, shape: Shape, threads: usize) -> Result<Option<f64>> 
         limit.push(matrix_rate(threads)? / trial.operations());
         let last = |v: &[f64]| v.last().copied().unwrap_or(f64::NAN);
         say(format_args!(
-            "  round {round}: f32 {:.1} points/s, bf16 {:.1}, libtorch folded {:.1}, peer {:.1}, a matrix product's rate {:.1}",
+            "  round {round}: f32 {:.1} points/s, bf16 {:.1}, libtorch folded {:.1}{}, a matrix product's rate {:.1}",
             last(&single),
             last(&half),
             last(&torch),
-            last(&peer),
+            peer.last().map_or(String::new(), |rate| format!(", peer {rate:.1}")),
             last(&limit)
         ));
     }

@@ -122,7 +122,7 @@ impl Curved<'_> {
             tell(Progress { what, done, total });
             Ok(())
         };
-        pool::run(&mut workers, "curvature", missing.len(), stop, measured, take)
+        pool::run(&mut workers, "curvature", (missing.len(), None), stop, measured, take)
     }
 
     fn probe(&self, seed: u64) -> Result<HessianProbe, LandscapeError> {
