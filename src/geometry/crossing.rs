@@ -101,9 +101,11 @@ mod tests {
         let (axis, mut values) = map(|x, _| x);
         values[0] = f64::NAN;
         let grid = Grid { xs: &axis, ys: &axis, values: &values };
-        let path = [(0.0, 0.0), (0.0, 0.0), (9.0, 9.0), (-2.0, -2.0), (-1.9, -1.9)];
-        assert!(stretch_angles(grid, &path).iter().all(|a| a.is_nan()));
-        assert!(stretch_angles(grid, &path[..1]).is_empty());
+        // No motion, from off the map, from beside an unknown point.
+        for path in [[(0.0, 0.0); 2], [(9.0, 9.0), (0.0, 0.0)], [(-2.0, -2.0), (-1.9, -1.9)]] {
+            assert!(stretch_angles(grid, &path)[0].is_nan(), "{path:?}");
+            assert!(stretch_angles(grid, &path[..1]).is_empty());
+        }
         let flat = Grid { values: &vec![1.0; values.len()], ..grid };
         assert!(stretch_angles(flat, &[(0.0, 0.0), (1.0, 1.0)])[0].is_nan());
         assert!(gap(&[(f64::NAN, 1.0), (1.0, f64::NAN)]).median.is_nan());
