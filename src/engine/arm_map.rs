@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::maps::Interrupted;
+use super::planes::Laid;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
+use crate::geometry::crossing::{Gap, gap, value_under};
 use crate::landscape::about::{About, word};
 use crate::landscape::crew::Means;
 use crate::landscape::direction::{DirectionSpec, by_parameter};
 use crate::landscape::evaluate::{Evaluator, ReadyImages};
-use crate::landscape::file::{SurfaceError, SurfaceFile};
+use crate::landscape::file::{SurfaceError, SurfaceFile, Trajectory};
 use crate::landscape::images::ImageSet;
 use crate::landscape::plane::{Plane, axes};
 use crate::landscape::refine::Refinement;
 use crate::landscape::span::Span;
 use crate::landscape::surface::Surface;
+use crate::landscape::trajectory::Point;
 use crate::model::{Plan, Weights};
+use crate::telemetry::event::{PathGap, TrajectorySample};
 use crate::train::device::TorchError;
 
 /// Lines on a side below which a map shows nothing worth a look.
@@ -30,9 +34,12 @@ pub struct ArmMap {
     pub name: ArmName,
     /// Cosine of the two directions.
     pub cosine: f64,
+    /// The path in whose plane it lies; none of a map along random directions.
+    pub path: Option<Arc<Laid>>,
     evaluator: Evaluator,
     grid: Refinement,
-    axis: Vec<f64>,
+    /// Columns and rows, as many of each.
+    axes: [Vec<f64>; 2],
     /// Loss and accuracy of the wanted points so far.
     found: Vec<(f64, f64)>,
     /// Lines on which every point is known.
@@ -40,11 +47,11 @@ pub struct ArmMap {
 }
 
 impl ArmMap {
-    /// A map around `weights`, nothing of it known.
+    /// A map around `weights` along random directions, nothing of it known.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new(
+    pub fn random(
         (arm, name, plan, weights): (ArmId, ArmName, Arc<Plan>, Weights),
         spec: &MapSpec,
         seed: u64,
@@ -52,13 +59,70 @@ impl ArmMap {
     ) -> Result<Self, TorchError> {
         let directions = DirectionSpec { seed, norm: spec.norm, ignore: spec.ignore };
         let plane = Plane::random(plan, weights, directions, axes(false))?;
+        let axis = Span { min: -spec.range, max: spec.range, n: spec.grid };
+        Self::of((arm, name), plane, [axis, axis], spec, images)
+    }
+
+    /// A map in the plane of an arm's path, whose newest point `weights` are; it reaches around the whole path.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn of_path(
+        (arm, name, plan, weights): (ArmId, ArmName, Arc<Plan>, Weights),
+        path: Arc<Laid>,
+        spec: &MapSpec,
+        images: &ImageSet,
+    ) -> Result<Self, TorchError> {
+        let directions = path.axes.tensors(weights.theta.device())?;
+        let plane = Plane::new(plan, weights, directions, None)?;
+        let spans = Span::square_around(path.points.iter().map(|(_, place, _)| *place), spec.grid);
+        let map = Self::of((arm, name), plane, spans, spec, images)?;
+        Ok(Self { path: Some(path), ..map })
+    }
+
+    fn of(
+        (arm, name): (ArmId, ArmName),
+        plane: Plane,
+        spans: [Span; 2],
+        spec: &MapSpec,
+        images: &ImageSet,
+    ) -> Result<Self, TorchError> {
         let cosine = plane.cosine()?;
         let means = Means { precision: spec.precision, ..Means::one_thread() };
         let ready = ReadyImages::new(plane.plan(), images.share(), &means)?;
-        let evaluator = Evaluator::new(plane, ready)?;
-        let axis = Span { min: -spec.range, max: spec.range, n: spec.grid }.points();
-        let grid = Refinement::new(spec.grid, spec.grid);
-        Ok(Self { arm, name, cosine, evaluator, grid, axis, found: Vec::new(), shown: Vec::new() })
+        Ok(Self {
+            arm,
+            name,
+            cosine,
+            path: None,
+            evaluator: Evaluator::new(plane, ready)?,
+            grid: Refinement::new(spec.grid, spec.grid),
+            axes: spans.map(|span| span.points()),
+            found: Vec::new(),
+            shown: Vec::new(),
+        })
+    }
+
+    /// The plane's name in events and files.
+    pub fn plane(&self) -> &'static str {
+        if self.path.is_some() { "pca" } else { "random" }
+    }
+
+    /// What is told of the path in the map's plane, if it is one's.
+    pub fn path_sample(&self, step: u64, t: f64) -> Option<TrajectorySample> {
+        let path = self.path.as_ref()?;
+        let surface = self.surface();
+        let under = |(_, place, loss): &Point| (*loss, value_under(surface.grid(), *place));
+        let pairs: Vec<(f64, f64)> = path.points.iter().map(under).collect();
+        let Gap { median, max, relative } = gap(&pairs);
+        Some(TrajectorySample {
+            arm: self.name.clone(),
+            step,
+            t,
+            snapshots: path.points.len(),
+            explained: path.axes.shares.to_vec(),
+            gap: PathGap { median, max, relative },
+        })
     }
 
     /// Points that this pass still wants.
@@ -69,7 +133,7 @@ impl ArmMap {
     /// Points known, computed or interpolated.
     pub fn known(&self) -> usize {
         // A last look at the isolines computes points that were known by interpolation.
-        let all = self.axis.len() * self.axis.len();
+        let all = self.axes[0].len() * self.axes[1].len();
         (self.shown.len() * self.shown.len() + self.found.len()).min(all)
     }
 
@@ -85,7 +149,7 @@ impl ArmMap {
 
     /// Whether it is worth a look.
     pub fn is_shown(&self) -> bool {
-        self.shown.len() >= FEWEST_SHOWN.min(self.axis.len())
+        self.shown.len() >= FEWEST_SHOWN.min(self.axes[0].len())
     }
 
     /// Computes the next point of the pass, and ends the pass with its last.
@@ -94,8 +158,9 @@ impl ArmMap {
             return Err(Interrupted::Superseded);
         }
         let Some(point) = self.grid.wanted().get(self.found.len()) else { return Ok(()) };
-        let n = self.axis.len();
-        let tally = self.evaluator.at(self.axis[point % n], self.axis[point / n])?;
+        let [xs, ys] = &self.axes;
+        let n = xs.len();
+        let tally = self.evaluator.at(xs[point % n], ys[point / n])?;
         self.found.push((tally.mean_loss(), tally.accuracy()));
         if self.left() == 0 {
             // Rows and columns are refined alike.
@@ -113,8 +178,8 @@ impl ArmMap {
     pub fn surface(&self) -> Surface {
         let (loss, acc, computed) = self.grid.known();
         let whole = Surface {
-            xs: self.axis.clone(),
-            ys: self.axis.clone(),
+            xs: self.axes[0].clone(),
+            ys: self.axes[1].clone(),
             loss: loss.to_vec(),
             acc: acc.to_vec(),
             computed: Some(computed.to_vec()),
@@ -136,9 +201,11 @@ impl ArmMap {
         let about = About {
             arm: self.name.to_string(),
             step,
-            plane: "random".to_owned(),
-            norm: word(&spec.norm),
-            ignore: word(&spec.ignore),
+            plane: self.plane().to_owned(),
+            // Rules of random directions say nothing of a path's.
+            norm: if self.path.is_some() { "none".to_owned() } else { word(&spec.norm) },
+            ignore: if self.path.is_some() { "biasbn".to_owned() } else { word(&spec.ignore) },
+            variance: self.path.as_ref().map(|p| p.axes.shares.to_vec()).unwrap_or_default(),
             seed,
             bn: "frozen".to_owned(),
             precision: word(&spec.precision),
@@ -149,6 +216,13 @@ impl ArmMap {
         let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
         let directions = directions.collect::<Result<_, _>>()?;
         let images = images.to_vec();
-        Ok(SurfaceFile { about, images, directions, ..SurfaceFile::of(self.surface()) })
+        let trajectory = self.path.as_ref().map(|path| Trajectory {
+            xs: path.points.iter().map(|(_, (x, _), _)| *x).collect(),
+            ys: path.points.iter().map(|(_, (_, y), _)| *y).collect(),
+            steps: path.points.iter().map(|(step, ..)| *step).collect(),
+            loss: path.points.iter().map(|(_, _, loss)| *loss).collect(),
+        });
+        let surface = SurfaceFile::of(self.surface());
+        Ok(SurfaceFile { about, images, directions, trajectory, ..surface })
     }
 }

@@ -11,12 +11,13 @@ use super::message::{Fork, Message};
 use super::workers::AtWork;
 use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
 use crate::config::{ArmSpec, CheckpointSpec};
+use crate::landscape::trajectory::Schedule;
 use crate::link::Commands;
 use crate::telemetry::command::{Change, Command, Setting};
 use crate::telemetry::event::{Alert, ControlChange, Event, FORK, Level, PAUSED};
 use crate::telemetry::snapshot::Phase;
 use crate::train::control::{Changed, Settings};
-use crate::train::worker::Directive;
+use crate::train::worker::{Directive, Snapshot as Wanted};
 
 /// How often a paused run looks for commands.
 const PAUSE_POLL: Duration = Duration::from_millis(20);
@@ -41,6 +42,8 @@ pub struct Conductor {
     pub steps: u64,
     /// Steps between maps; 0: on request.
     pub map_every: u64,
+    /// When snapshots of the arms' paths are due; none if no path is kept.
+    pub path: Option<Schedule>,
     /// When checkpoints are due.
     pub checkpoint: CheckpointSpec,
     /// When the last one was due.
@@ -106,12 +109,30 @@ impl Conductor {
     /// A directive that does what was asked for.
     fn handing_out(&mut self, step: Option<u64>, hold: bool) -> Directive {
         let Asked { map, checkpoint, .. } = std::mem::take(&mut self.asked);
-        Directive { map, checkpoint, ..self.directive(step, hold) }
+        // Of the weights as they are before the step.
+        let done = self.done - u64::from(step.is_some());
+        let due = self.path.is_some_and(|path| path.is_due(done)) && !hold;
+        let ends = step.is_none() && !hold;
+        let snapshot = match due {
+            true => Some(Wanted::Due),
+            false if map || ends => Some(Wanted::Asked),
+            false => None,
+        };
+        let snapshot = snapshot.filter(|_| self.path.is_some());
+        Directive { map, snapshot, checkpoint, ..self.directive(step, hold) }
     }
 
     fn directive(&self, step: Option<u64>, hold: bool) -> Directive {
         let settings = Arc::clone(&self.settings);
-        Directive { step, hold, settings, map: false, checkpoint: false, fork: None }
+        Directive {
+            step,
+            hold,
+            settings,
+            map: false,
+            snapshot: None,
+            checkpoint: false,
+            fork: None,
+        }
     }
 
     /// A first map as soon as there has been a step, then every `map_every` steps.
@@ -288,6 +309,7 @@ mod tests {
             saved: 0,
             steps,
             map_every,
+            path: Some(Schedule::new(2, 64)),
             checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0, keep_every: 0 },
             last_checkpoint: Instant::now(),
             stopped: Arc::default(),
@@ -301,17 +323,18 @@ mod tests {
     }
 
     #[test]
-    fn steps_maps_and_checkpoints_come_when_due() {
+    fn steps_maps_snapshots_and_checkpoints_come_when_due() {
         let (mut c, _client, _messages) = conductor(5, 4);
-        let told: Vec<(Option<u64>, bool, bool)> =
-            (0..6).map(|_| c.decide()).map(|d| (d.step, d.map, d.checkpoint)).collect();
+        let told: Vec<_> =
+            (0..6).map(|_| c.decide()).map(|d| (d.step, d.map, d.snapshot, d.checkpoint)).collect();
+        let (due, asked) = (Some(Wanted::Due), Some(Wanted::Asked));
         let wanted = [
-            (Some(1), false, false),
-            (Some(2), true, false), // the first map, after the first step
-            (Some(3), false, false),
-            (Some(4), false, true),
-            (Some(5), true, false),
-            (None, true, true), // the end: a last map and a checkpoint
+            (Some(1), false, due, false),  // the initial weights
+            (Some(2), true, asked, false), // the first map, after the first step
+            (Some(3), false, due, false),
+            (Some(4), false, None, true),
+            (Some(5), true, due, false),
+            (None, true, asked, true), // the end: a last map and a checkpoint
         ];
         assert_eq!(told, wanted);
     }

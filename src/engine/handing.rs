@@ -7,6 +7,7 @@ use super::evaluator::EvalJob;
 use super::hub::{Hub, Joining, spawn};
 use super::maps::MapJob;
 use super::message::Fork;
+use super::paths::PathJob;
 use super::saver::SaveJob;
 use crate::arm::ArmId;
 use crate::telemetry::snapshot::ArmState;
@@ -22,6 +23,13 @@ impl Hub {
                 if !self.desks.eval.put(arm.index(), job) {
                     self.pending.eval += 1;
                     self.evaluations.0 += 1;
+                }
+            }
+            Purpose::Path { map } => {
+                let (name, plan) = (self.names[arm].clone(), Arc::clone(&self.plans[arm]));
+                let job = PathJob { arm, name, plan, step, weights: copy.weights, map };
+                if !self.desks.paths.put(arm.index(), job) {
+                    self.pending.paths += 1;
                 }
             }
             Purpose::Map => self.maps.add(step, arm, copy),
@@ -53,6 +61,9 @@ impl Hub {
             done: step,
             owes_evaluation: false,
             course: self.crew.course.share(),
+            plane: self.crew.plane_of(child),
+            snapshots: (None, None),
+            has_path: self.crew.board.is_some(),
             fault: None,
         };
         match self.crew.hire(worker, seat) {

@@ -13,6 +13,7 @@ use super::keeping::Recording;
 use super::mailbox::Mailbox;
 use super::maps::MapJob;
 use super::message::{Fork, Message};
+use super::paths::PathJob;
 use super::prepare::Run;
 use super::saver::SaveJob;
 use super::views::Views;
@@ -45,6 +46,7 @@ pub(super) struct Desks {
     pub(super) eval: Arc<Mailbox<EvalJob>>,
     pub(super) save: Arc<Mailbox<SaveJob>>,
     pub(super) maps: Arc<Mailbox<MapJob>>,
+    pub(super) paths: Arc<Mailbox<PathJob>>,
 }
 
 /// Jobs handed out and not yet done.
@@ -53,6 +55,7 @@ pub(super) struct Pending {
     pub(super) eval: usize,
     pub(super) save: usize,
     pub(super) maps: usize,
+    pub(super) paths: usize,
 }
 
 /// An arm that is about to begin from another; its seat at the gate is held for it.
@@ -117,8 +120,8 @@ impl Hub {
     }
 
     fn is_over(&self) -> bool {
-        let Pending { eval, save, maps } = self.pending;
-        self.live.values().all(|live| !live) && eval + save + maps == 0
+        let Pending { eval, save, maps, paths } = self.pending;
+        self.live.values().all(|live| !live) && eval + save + maps + paths == 0
     }
 
     fn hear(&mut self, message: Message) {
@@ -139,6 +142,16 @@ impl Hub {
             Message::SaveDone(result) => {
                 self.pending.save -= 1;
                 self.take_result("checkpoint-failed", result);
+            }
+            Message::Path(update) => self.views.fold_path(*update),
+            Message::PathDone(done) => {
+                self.pending.paths -= 1;
+                if let Some(update) = done.update {
+                    self.views.fold_path(update);
+                }
+                if let Some(text) = done.alert {
+                    self.alert("snapshot-failed", text);
+                }
             }
             Message::MapProgress(progress) => self.views.shown().maps.job = Some(progress),
             Message::MapPass(pass) => self.views.fold_map(*pass),
@@ -243,6 +256,7 @@ impl Hub {
         self.desks.eval.close();
         self.desks.save.close();
         self.desks.maps.close();
+        self.desks.paths.close();
         for thread in std::mem::take(&mut self.threads) {
             // A thread beside the arms that panicked has been told by what it left undone; the arms' catch theirs.
             let _ = thread.join();

@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use super::EngineError;
-use super::message::MapPass;
+use super::message::{MapPass, PathUpdate};
 use super::past::how_it_ended;
 use super::prepare::describe_models;
 use super::views::Views;
-use crate::arm::{ArmName, PerArm};
+use crate::arm::PerArm;
 use crate::config::{self, ArmSpec};
-use crate::landscape::file::SurfaceFile;
+use crate::landscape::file::{SurfaceFile, Trajectory};
 use crate::record::folder::{self, FolderError};
 use crate::record::{metrics, rewind};
-use crate::telemetry::event::{Alert, Event, FORK, Level, RunDone, RunStarted, RunStatus};
+use crate::telemetry::event::{
+    Alert, Event, FORK, Level, RunDone, RunStarted, RunStatus, SurfaceWritten,
+};
+use crate::telemetry::path::PathPoint;
 use crate::telemetry::snapshot::{ArmState, Phase, RunHeader, Snapshot};
 
 /// The last state of the run in `folder`, its history and newest maps included.
@@ -46,7 +49,7 @@ struct Memory {
     done: Option<RunDone>,
     alerts: Vec<Alert>,
     /// Newest surface files.
-    surfaces: Vec<(ArmName, u64, f64, String)>,
+    surfaces: Vec<(String, SurfaceWritten)>,
     last: (u64, f64),
 }
 
@@ -72,9 +75,10 @@ impl Memory {
             Event::Alert(alert) => self.alerts.push(alert.clone()),
             Event::Surface(written) => {
                 if let Some(file) = &written.file {
-                    self.surfaces.retain(|(arm, ..)| *arm != written.arm);
-                    let of = (written.arm.clone(), written.step, written.t, file.clone());
-                    self.surfaces.push(of);
+                    let same =
+                        |s: &SurfaceWritten| s.arm == written.arm && s.plane == written.plane;
+                    self.surfaces.retain(|(_, other)| !same(other));
+                    self.surfaces.push((file.clone(), written.clone()));
                 }
             }
             Event::Step(sample) => self.last = (sample.step, sample.t),
@@ -94,22 +98,24 @@ impl Memory {
             let ended = how_it_ended(spec.name.as_str(), &self.alerts);
             views.set_state(id, ended.unwrap_or(ArmState::Finished));
         }
-        for (arm, step, taken_s, file) in &self.surfaces {
-            let id = self.specs.find(|s| s.name == *arm);
-            if let (Some(arm), Ok(SurfaceFile { surface, .. })) =
-                (id, SurfaceFile::read(&folder.join(file)))
-            {
-                let (step, taken_s) = (*step, *taken_s);
-                let pass = MapPass {
+        for (file, written) in &self.surfaces {
+            let id = self.specs.find(|s| s.name == written.arm);
+            if let (Some(arm), Ok(file)) = (id, SurfaceFile::read(&folder.join(file))) {
+                let step = written.step;
+                if let Some(path) = &file.trajectory {
+                    let (shares, points) = (file.about.variance.clone(), points(path));
+                    views.fold_path(PathUpdate { arm, origin_step: step, shares, points });
+                }
+                views.fold_map(MapPass {
+                    of_path: file.trajectory.is_some(),
                     arm,
                     step,
-                    taken_s,
-                    surface,
+                    taken_s: written.t,
+                    surface: file.surface,
                     images,
                     cosine: f64::NAN,
                     complete: true,
-                };
-                views.fold_map(pass);
+                });
             }
         }
         let mut snapshot = views.snapshot();
@@ -131,4 +137,12 @@ impl Memory {
         snapshot.phase = Phase::Ended(status);
         Some(snapshot)
     }
+}
+
+/// The points of a path as its file holds them; a figure that the file does not tell is none.
+fn points(path: &Trajectory) -> Vec<PathPoint> {
+    let loss = |i: usize| path.loss.get(i).copied().unwrap_or(f64::NAN);
+    let step = |i: usize| path.steps.get(i).copied().unwrap_or(i as u64);
+    let places = path.xs.iter().copied().zip(path.ys.iter().copied()).enumerate();
+    places.map(|(i, place)| PathPoint::new(step(i), place, loss(i))).collect()
 }

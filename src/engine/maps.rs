@@ -12,13 +12,14 @@ use rustix::time::{ClockId, clock_gettime};
 use super::arm_map::ArmMap;
 use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
+use super::planes::PlaneBoard;
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
 use crate::data::Split;
 use crate::landscape::images::{ImageSet, choose_images};
 use crate::model::{Plan, Weights};
-use crate::telemetry::event::SurfaceWritten;
+use crate::telemetry::event::{Event, SurfaceWritten};
 use crate::telemetry::snapshot::MapProgress;
 use crate::train::device::{TorchError, use_threads};
 
@@ -55,6 +56,8 @@ pub struct Mapper {
     pub unhurried: Arc<AtomicBool>,
     /// Set when nobody wants maps any more.
     pub cancelled: Arc<AtomicBool>,
+    /// Where the planes of paths are told; none if no path is kept.
+    pub board: Option<Arc<PlaneBoard>>,
     /// Where passes go.
     pub out: SyncSender<Message>,
     /// The run's start.
@@ -96,10 +99,7 @@ impl Mapper {
         let MapJob { step, taken_s, arms } = job;
         let chosen = choose_images(self.train.len(), self.spec.images);
         let images = ImageSet::new(&self.train, &chosen, self.train.device())?;
-        let mut maps = arms
-            .into_iter()
-            .map(|arm| ArmMap::new(arm, &self.spec, self.seed, &images))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut maps = self.begin(step, arms, &images)?;
         let total = self.spec.grid * self.spec.grid * maps.len();
         let mut progress = MapProgress { step, grid: 0, done: 0, total };
         // The very first coarse map is not held back: it is small, and somebody waits for it.
@@ -122,6 +122,7 @@ impl Mapper {
             for map in maps.iter().zip(&pass).filter(|(map, n)| **n > 0 && map.is_shown()) {
                 let (map, _) = map;
                 self.tell(Message::MapPass(Box::new(MapPass {
+                    of_path: map.path.is_some(),
                     arm: map.arm,
                     step,
                     taken_s,
@@ -134,6 +135,33 @@ impl Mapper {
             }
         }
         self.write_all(&maps, step, &chosen)
+    }
+
+    /// The maps that are wanted of these weights, nothing of them known: along random directions, and in the planes of
+    /// the arms' paths where they span one.
+    fn begin(
+        &self,
+        step: u64,
+        arms: Vec<(ArmId, ArmName, Arc<Plan>, Weights)>,
+        images: &ImageSet,
+    ) -> Result<Vec<ArmMap>, TorchError> {
+        let mut maps = Vec::new();
+        for (id, name, plan, weights) in &arms {
+            if self.spec.plane.is_random() {
+                let arm = (*id, name.clone(), Arc::clone(plan), weights.copy()?);
+                maps.push(ArmMap::random(arm, &self.spec, self.seed, images)?);
+            }
+        }
+        let Some(board) = self.board.as_ref().filter(|_| self.spec.plane.is_pca()) else {
+            return Ok(maps);
+        };
+        for (id, name, plan, weights) in arms {
+            let laid = board.wait(id, step).filter(|laid| laid.axes.step == step);
+            if let Some(laid) = laid {
+                maps.push(ArmMap::of_path((id, name, plan, weights), laid, &self.spec, images)?);
+            }
+        }
+        Ok(maps)
     }
 
     /// Writes every arm's map as far as it is known.
@@ -151,21 +179,23 @@ impl Mapper {
         at: &mut MapProgress,
     ) -> Result<(), Interrupted> {
         let cancelled = &self.cancelled;
-        if self.unhurried.load(Ordering::Relaxed) && self.cores >= maps.len() {
-            let results: Vec<Result<(), Interrupted>> = thread::scope(|scope| {
-                let threads: Vec<_> = maps
-                    .iter_mut()
-                    .zip(parts)
-                    .map(|(map, part)| {
-                        scope.spawn(|| {
-                            use_threads(1);
-                            (0..*part).try_for_each(|_| map.point(cancelled))
-                        })
-                    })
-                    .collect();
-                let failed = || Err(Interrupted::Failed("a map's thread panicked".to_owned()));
-                threads.into_iter().map(|t| t.join().unwrap_or_else(|_| failed())).collect()
-            });
+        if self.unhurried.load(Ordering::Relaxed) {
+            let mut results: Vec<Result<(), Interrupted>> = Vec::new();
+            let cores = self.cores.max(1);
+            for (maps, parts) in maps.chunks_mut(cores).zip(parts.chunks(cores)) {
+                results.extend(thread::scope(|scope| {
+                    let point = |(map, part): (&mut ArmMap, &usize)| {
+                        use_threads(1);
+                        (0..*part).try_for_each(|_| map.point(cancelled))
+                    };
+                    let pairs = maps.iter_mut().zip(parts);
+                    let threads: Vec<_> =
+                        pairs.map(|pair| scope.spawn(move || point(pair))).collect();
+                    let failed = || Err(Interrupted::Failed("a map's thread panicked".to_owned()));
+                    let ended = threads.into_iter().map(|t| t.join().unwrap_or_else(|_| failed()));
+                    ended.collect::<Vec<_>>()
+                }));
+            }
             at.done = maps.iter().map(ArmMap::known).sum();
             self.tell(Message::MapProgress(*at))?;
             return results.into_iter().collect();
@@ -197,7 +227,8 @@ impl Mapper {
     }
 
     fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
-        let file = format!("surfaces/{step:08}-{}.h5", map.name);
+        let pca = if map.path.is_some() { "-pca" } else { "" };
+        let file = format!("surfaces/{step:08}-{}{pca}.h5", map.name);
         let content = map.file(step, self.seed, &self.spec, chosen);
         let stats = map.surface().stats();
         let written = content.and_then(|content| content.write(&self.root.join(&file)));
@@ -207,9 +238,12 @@ impl Mapper {
             step,
             t: self.start.elapsed().as_secs_f64(),
             file: written.is_ok().then_some(file),
-            plane: "random".to_owned(),
+            plane: map.plane().to_owned(),
             stats,
         }))?;
+        if let Some(sample) = map.path_sample(step, self.start.elapsed().as_secs_f64()) {
+            self.tell(Message::Event(Event::Trajectory(sample)))?;
+        }
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))
     }
 

@@ -4,6 +4,7 @@ use crate::arm::ArmId;
 use crate::config::ArmSpec;
 use crate::landscape::surface::Surface;
 use crate::telemetry::event::{Event, SurfaceWritten};
+use crate::telemetry::path::PathPoint;
 use crate::telemetry::snapshot::{MapProgress, Phase};
 use crate::train::worker::Report;
 
@@ -30,6 +31,10 @@ pub enum Message {
     MapPass(Box<MapPass>),
     /// A map file is written.
     MapWritten(SurfaceWritten),
+    /// What is known of an arm's path at the start.
+    Path(Box<PathUpdate>),
+    /// A snapshot is kept, or not.
+    PathDone(Box<PathDone>),
     /// The map job has ended; what went wrong, if anything.
     MapDone(Result<(), String>),
 }
@@ -44,8 +49,33 @@ pub struct Fork {
     pub spec: ArmSpec,
 }
 
+/// An arm's path as viewers are shown it.
+pub struct PathUpdate {
+    /// Whose.
+    pub arm: ArmId,
+    /// Steps done at the origin.
+    pub origin_step: u64,
+    /// Share of the variance along each axis; empty before there are any.
+    pub shares: Vec<f64>,
+    /// The points, oldest first.
+    pub points: Vec<PathPoint>,
+}
+
+/// What became of a snapshot.
+#[derive(Default)]
+pub struct PathDone {
+    /// The path with it.
+    pub update: Option<PathUpdate>,
+    /// What its user should know.
+    pub alert: Option<String>,
+    /// Whether the plane up to it was told.
+    pub laid: bool,
+}
+
 /// One pass over one arm's map.
 pub struct MapPass {
+    /// Whether it lies in the plane of the arm's path, else along random directions.
+    pub of_path: bool,
     /// Whose.
     pub arm: ArmId,
     /// The step whose weights are the centre.

@@ -15,6 +15,8 @@ mod mailbox;
 mod maps;
 mod message;
 mod past;
+mod paths;
+mod planes;
 mod prepare;
 mod saver;
 mod start;

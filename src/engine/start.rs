@@ -16,6 +16,8 @@ use super::mailbox::Mailbox;
 use super::maps::Mapper;
 use super::message::{Message, WAITING};
 use super::past::{self, Past, owes_evaluation};
+use super::paths::{Behind, PathKeeper, WAITING_SNAPSHOTS, schedule};
+use super::planes::PlaneBoard;
 use super::prepare::Run;
 use super::saver::Saver;
 use super::views::Views;
@@ -63,7 +65,9 @@ impl Hub {
             eval: Arc::new(Mailbox::new(MAX_ARMS, WAITING_EVALUATIONS)),
             save: Arc::new(Mailbox::new(1, 1)),
             maps: Arc::new(Mailbox::new(1, 1)),
+            paths: Arc::new(Mailbox::new(MAX_ARMS, WAITING_SNAPSHOTS)),
         };
+        let board = (experiment.trajectory.keep > 0).then(Arc::<PlaneBoard>::default);
         let map_every = experiment.map.every;
         let views = Views::new(run.header, &run.started.arms, &experiment.arms, map_every);
         let at_work = AtWork::default();
@@ -77,6 +81,7 @@ impl Hub {
             steps,
             replay: run.replay.into(),
             map_every,
+            path: board.is_some().then(|| schedule(&experiment.trajectory, steps)),
             checkpoint: experiment.checkpoint,
             last_checkpoint: Instant::now(),
             stopped: Arc::clone(&stopped),
@@ -94,12 +99,16 @@ impl Hub {
             cores,
             unhurried: Arc::clone(&unhurried),
             cancelled: Arc::clone(&cancelled),
+            board: board.clone(),
             out: out.clone(),
             start,
         };
         let CheckpointSpec { keep, keep_every, .. } = experiment.checkpoint;
-        let saver =
-            Saver { root: run.folder, keep: Keep { newest: keep, every: keep_every }, start };
+        let saver = Saver {
+            root: run.folder.clone(),
+            keep: Keep { newest: keep, every: keep_every },
+            start,
+        };
         let mut threads = Vec::new();
         let (jobs, to) = (Arc::clone(&desks.eval), out.clone());
         threads.push(spawn("eval", move || evaluator::run(&jobs, &test, &to, start))?);
@@ -107,6 +116,26 @@ impl Hub {
         threads.push(spawn("saver", move || saver.run(&jobs, &to))?);
         let jobs = Arc::clone(&desks.maps);
         threads.push(spawn("maps", move || mapper.run(&jobs))?);
+        let mut behind = experiment.arms.map(|_, _| Behind::default());
+        let mut lost = Vec::new();
+        if let Some(board) = &board {
+            let mut keeper = PathKeeper::new(
+                experiment.trajectory,
+                experiment.map,
+                steps,
+                train.shallow_clone(),
+                &run.folder,
+                Arc::clone(board),
+                out.clone(),
+            );
+            for (id, spec) in experiment.arms.iter().filter(|_| past.metrics.is_some()) {
+                let (found, told) = keeper.take_up((id, &spec.name, &plans[id]), past.done);
+                behind[id] = found;
+                lost.extend(told);
+            }
+            let jobs = Arc::clone(&desks.paths);
+            threads.push(spawn("paths", move || keeper.run(&jobs))?);
+        }
 
         let gate = Lockstep::new(move || conductor.decide());
         let crew = Crew {
@@ -122,6 +151,7 @@ impl Hub {
             },
             at_work,
             out,
+            board: board.clone(),
         };
         let mut hub = Self {
             views,
@@ -151,6 +181,7 @@ impl Hub {
             flushed: start,
         };
         hub.begin(&past, run.started);
+        lost.into_iter().for_each(|text| hub.alert("snapshot-lost", text));
         let origins = origins.iter_mut().filter_map(|(id, o)| Some((id, o.take()?)));
         let places: Vec<_> = origins.map(|(id, origin)| (id, origin, hub.gate.place())).collect();
         for (id, origin, place) in places {
@@ -164,6 +195,9 @@ impl Hub {
                 origin,
                 done: past.done,
                 course: hub.crew.course.share(),
+                plane: hub.crew.plane_of(id),
+                snapshots: behind.get(id).map_or((None, None), |b| (b.newest, b.before)),
+                has_path: hub.crew.board.is_some(),
                 fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
             };
             hub.threads.push(hub.crew.hire(worker, place).map_err(EngineError::Thread)?);

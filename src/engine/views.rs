@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::message::MapPass;
+use super::message::{MapPass, PathUpdate};
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
 use crate::geometry::levels::{LEVELS, quantile_levels};
 use crate::telemetry::angles::AngleBook;
 use crate::telemetry::event::{
-    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, StepSample,
+    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, PathGap, StepSample,
 };
 use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::history::FlowHistory;
@@ -45,6 +45,7 @@ impl Default for Private {
             smooth_growth: nan,
             told: Vec::new(),
             angles: AngleBook::default(),
+            next_path: None,
         }
     }
 }
@@ -60,6 +61,8 @@ struct Private {
     /// Verdicts already alerted.
     told: Vec<Verdict>,
     angles: AngleBook,
+    /// The path in the plane of a map of which nothing is drawn yet.
+    next_path: Option<PathView>,
 }
 
 impl Views {
@@ -75,11 +78,13 @@ impl Views {
         let arms: PerArm<ArmView> = arms.collect();
         let private = arms.map(|_, _| Private::default());
         let maps = MapsView { arms: arms.map(|_, _| None), ..MapsView::default() };
+        let path_maps = maps.clone();
         let nan = f64::NAN;
         let snapshot = Snapshot {
             run: header,
             arms,
             maps,
+            path_maps,
             steps_per_s: nan,
             eta_s: nan,
             ..Snapshot::default()
@@ -94,6 +99,7 @@ impl Views {
         self.private.push(Private::default());
         let maps = &mut self.snapshot.maps.arms;
         maps.push(maps[parent].clone());
+        self.snapshot.path_maps.arms.push(None);
     }
 
     /// The snapshot as it is, to be completed by who publishes it.
@@ -156,6 +162,7 @@ impl Views {
         self.private[child] = Private {
             flow: FlowHistory::default(),
             angles: AngleBook::default(),
+            next_path: None,
             ..self.private[parent].clone()
         };
         self.snapshot.arms[child].flow.first = self.snapshot.arms[parent].flow.first.clone();
@@ -185,6 +192,13 @@ impl Views {
         }
         if private.first_loss.is_nan() {
             (private.first_loss, private.smooth_loss) = (sample.loss, sample.loss);
+        }
+        let before = arm.latest.as_ref().map(|s| (s.lr, s.step));
+        if let Some((lr, before)) = before
+            && sample.lr < lr
+            && !changed_by_hand(&self.snapshot.marks, &sample.arm, before, step)
+        {
+            push_bounded(&mut arm.lr_drops, (step, sample.lr), MARKS);
         }
         private.smooth_loss += SMOOTHING * (sample.loss - private.smooth_loss);
         arm.latest = Some(sample.clone());
@@ -283,9 +297,12 @@ impl Views {
 
     /// Puts a pass over a map in place and brings all maps to common levels and one scale.
     pub fn fold_map(&mut self, pass: MapPass) {
-        let MapPass { arm, step, taken_s, surface, images, cosine, complete } = pass;
+        let MapPass { of_path, arm, step, taken_s, surface, images, cosine, complete } = pass;
         let stats = surface.stats();
-        let maps = &mut self.snapshot.maps;
+        let maps = match of_path {
+            true => &mut self.snapshot.path_maps,
+            false => &mut self.snapshot.maps,
+        };
         maps.arms[arm] = Some(LossMap {
             step,
             taken_s,
@@ -306,6 +323,37 @@ impl Views {
         });
         maps.range = range;
         maps.trace_isolines();
+        if of_path {
+            self.read_off_map(arm);
+        }
+    }
+
+    /// Puts an arm's path in place: at once if it lies in the plane of the map that is shown, or if there is no map; else
+    /// when the first of its map is known.
+    pub fn fold_path(&mut self, update: PathUpdate) {
+        let PathUpdate { arm, origin_step, shares, points } = update;
+        let path = PathView { origin_step, shares, points, gap: PathGap::NONE };
+        let shown = self.snapshot.path_maps.arms[arm].as_ref().map(|m| m.step);
+        match shown {
+            Some(step) if step != origin_step => self.private[arm].next_path = Some(path),
+            _ => {
+                self.snapshot.arms[arm].path = path;
+                self.read_off_map(arm);
+            }
+        }
+    }
+
+    /// Brings the path and the map of an arm together, where they lie in one plane.
+    fn read_off_map(&mut self, arm: ArmId) {
+        let Some(map) = self.snapshot.path_maps.arms[arm].as_ref() else { return };
+        let next = &mut self.private[arm].next_path;
+        if next.as_ref().is_some_and(|path| path.origin_step == map.step) {
+            self.snapshot.arms[arm].path = next.take().unwrap_or_default();
+        }
+        let path = &mut self.snapshot.arms[arm].path;
+        if path.origin_step == map.step {
+            path.read_off(map);
+        }
     }
 
     /// What became of the arms.
@@ -318,6 +366,12 @@ impl Views {
         };
         self.snapshot.arms.values().map(one).collect()
     }
+}
+
+/// Whether a change of an arm's learning rate was asked for after step `before`, up to `step`.
+fn changed_by_hand(marks: &[ControlChange], arm: &ArmName, before: u64, step: u64) -> bool {
+    let its = |m: &&ControlChange| m.key == "lr" && m.arm.as_ref().is_none_or(|a| a == arm);
+    marks.iter().filter(its).any(|m| m.step > before && m.step <= step)
 }
 
 fn arm_view(info: ArmInfo, spec: &ArmSpec) -> ArmView {

@@ -8,10 +8,11 @@ use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 
 use super::message::Message;
+use super::planes::PlaneBoard;
 use crate::arm::ArmId;
 use crate::telemetry::snapshot::ArmState;
 use crate::train::lockstep::Place;
-use crate::train::worker::{Course, Directive, Report, Worker, WorkerError};
+use crate::train::worker::{Course, Directive, PlaneSource, Report, Worker, WorkerError};
 
 /// Which arms are at work, told by their own threads: what the conductor may ask of an arm at the gate.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +43,21 @@ pub struct Crew {
     pub course: Course,
     pub at_work: AtWork,
     pub out: SyncSender<Message>,
+    /// Where the planes of paths are told; none if no path is kept.
+    pub board: Option<Arc<PlaneBoard>>,
 }
 
 impl Crew {
+    /// Where a worker gets the plane of its path.
+    pub fn plane_of(&self, arm: ArmId) -> PlaneSource {
+        match self.board.clone() {
+            None => Box::new(|_| None),
+            Some(board) => {
+                Box::new(move |step| Some(Arc::clone(&board.wait(arm, step)?.axes.flat)))
+            }
+        }
+    }
+
     /// Starts a worker's thread.
     ///
     /// # Errors

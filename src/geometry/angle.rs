@@ -20,6 +20,35 @@ pub fn share_along_step(part_dot_delta: f64, delta_norm: f64) -> f64 {
     if squared > 0.0 && squared.is_finite() { part_dot_delta / squared } else { f64::NAN }
 }
 
+/// Inner products of a part of a step: with the gradient, with the step, with itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartProducts {
+    /// <part, g>
+    pub part_g: f64,
+    /// <part, delta>
+    pub part_delta: f64,
+    /// <part, part>
+    pub part_part: f64,
+}
+
+/// The angle of the step `delta` with a part added `times` over (-1: taken out of it), as [`isocurve_angle_deg`].
+pub fn angle_with_part_deg(
+    delta_dot_g: f64,
+    delta_norm: f64,
+    g_norm: f64,
+    part: PartProducts,
+    times: f64,
+) -> f64 {
+    let PartProducts { part_g, part_delta, part_part } = part;
+    let squared = delta_norm * delta_norm + 2.0 * times * part_delta + times * times * part_part;
+    // A difference within the rounding of single-precision products is no step.
+    let rounding = 1e-6 * (delta_norm * delta_norm + part_part);
+    if squared <= rounding {
+        return f64::NAN;
+    }
+    isocurve_angle_deg(delta_dot_g + times * part_g, squared.sqrt(), g_norm)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -53,6 +82,25 @@ mod tests {
         assert!(angle(&[1.0, 0.0], &[0.0, 0.0]).is_nan());
         assert!(angle(&[f64::NAN, 0.0], &[1.0, 0.0]).is_nan());
         assert!(isocurve_angle_deg(1.0, f64::INFINITY, 1.0).is_nan());
+    }
+
+    #[test]
+    fn a_part_taken_out_by_hand() {
+        // Step (-1, -1) of a gradient part (-1, 0), straight down g = (1, 0), and a decay part (0, -1) along the isocurve.
+        let (delta, g, decay) = ([-1.0, -1.0], [1.0, 0.0], [0.0, -1.0]);
+        let products = |part: &[f64]| PartProducts {
+            part_g: dot(part, &g),
+            part_delta: dot(part, &delta),
+            part_part: dot(part, part),
+        };
+        let with = |part: &[f64], times| {
+            angle_with_part_deg(dot(&delta, &g), 2f64.sqrt(), 1.0, products(part), times)
+        };
+        assert!((with(&decay, -1.0) - 90.0).abs() < 1e-6);
+        assert!((with(&decay, 0.0) - 45.0).abs() < 1e-6);
+        // asin(1 / sqrt 5)
+        assert!((with(&decay, 1.0) - 26.565_051).abs() < 1e-5);
+        assert!(with(&delta, -1.0).is_nan(), "pure decay leaves no step");
     }
 
     #[test]

@@ -24,4 +24,5 @@ pub mod shard;
 pub mod source;
 pub mod span;
 pub mod surface;
+pub mod trajectory;
 pub mod trial;

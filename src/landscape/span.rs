@@ -35,6 +35,22 @@ impl Span {
         (0..self.n).map(at).collect()
     }
 
+    /// Spans of equal length, `n` points each, around all places and the origin, which lies on the grid: a square, so that
+    /// what is perpendicular looks so.
+    pub fn square_around(places: impl Iterator<Item = (f64, f64)>, n: usize) -> [Self; 2] {
+        let mut ends = [(0.0f64, 0.0f64); 2];
+        for (x, y) in places {
+            for ((low, high), at) in ends.iter_mut().zip([x, y]) {
+                (*low, *high) = (low.min(at), high.max(at));
+            }
+        }
+        let longest = ends.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
+        ends.map(|(low, high)| {
+            let more = 0.5 * (longest - (high - low));
+            Self::around(low - more, high + more, n)
+        })
+    }
+
     /// A span of `n` points that holds `low` to `high` with a margin, and 0 as one of them.
     pub fn around(low: f64, high: f64, n: usize) -> Self {
         /// Share of the range left free at each end, so that a path does not run along the frame.

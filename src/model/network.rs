@@ -28,6 +28,14 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// A copy where they are that shares nothing.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn copy(&self) -> Result<Self, TchError> {
+        self.copy_to(self.theta.device())
+    }
+
     /// A copy on `device` that shares nothing.
     ///
     /// # Errors

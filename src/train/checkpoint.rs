@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::counterfactual::Parting;
 use super::worker::ArmCopy;
 use crate::arm::ArmName;
 use crate::data::OrderPosition;
@@ -90,7 +91,13 @@ pub struct ArmStateFile {
     pub weight_decay: f64,
     /// Images a step.
     pub batch: usize,
+    /// What the buffer [`DECAY_BUFFER`] holds; missing where there is none.
+    #[serde(default)]
+    pub decay: Option<Parting>,
 }
+
+/// Name of the tensor of decay terms beside the optimizer's own: figures hang on it, the training does not.
+pub const DECAY_BUFFER: &str = "decay_buffer";
 
 /// What a checkpoint holds of the run, besides its arms.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -191,7 +198,8 @@ fn write_files(folder: &Path, moment: &Moment, parts: &[Part<'_>]) -> Result<(),
         let weights = state_bytes(plan, &copy.weights).map_err(failed)?;
         write_synced(&folder.join(format!("{name}.safetensors")), &weights)?;
         if let Some(training) = &copy.training {
-            let buffers: Vec<_> = training.buffers.iter().map(|(n, t)| (*n, t)).collect();
+            let mut buffers: Vec<_> = training.buffers.iter().map(|(n, t)| (*n, t)).collect();
+            buffers.extend(training.decay.iter().map(|(_, mean)| (DECAY_BUFFER, mean)));
             let bytes = save_state(&buffers).map_err(failed)?;
             write_synced(&folder.join(format!("{name}.optim.safetensors")), &bytes)?;
             arms.push(ArmStateFile {
@@ -201,6 +209,7 @@ fn write_files(folder: &Path, moment: &Moment, parts: &[Part<'_>]) -> Result<(),
                 lr: training.settings.lr,
                 weight_decay: training.settings.weight_decay,
                 batch: training.settings.batch,
+                decay: training.decay.as_ref().map(|(parting, _)| *parting),
             });
         }
     }
@@ -301,7 +310,13 @@ mod tests {
                 running: plan.fresh_statistics(Device::Cpu).unwrap(),
                 batches: 5,
             },
-            training: Some(TrainingState { buffers, optimizer_steps: 5, order, settings }),
+            training: Some(TrainingState {
+                buffers,
+                optimizer_steps: 5,
+                order,
+                decay: None,
+                settings,
+            }),
         }
     }
 

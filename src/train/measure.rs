@@ -2,8 +2,12 @@
 
 use tch::{Device, TchError, Tensor};
 
+use super::counterfactual::DecayProducts;
 use super::optimizer::StepProducts;
-use crate::geometry::angle::{isocurve_angle_deg, share_along_step};
+use super::passes::Passes;
+use crate::geometry::angle::{
+    PartProducts, angle_with_part_deg, isocurve_angle_deg, share_along_step,
+};
 use crate::model::{Network, ParamPlan};
 use crate::telemetry::event::{Angle, StepShare};
 
@@ -24,6 +28,36 @@ pub struct StepFigures {
     pub share: StepShare,
     /// |dL/dW| layer by layer; empty if not asked for.
     pub layers: Vec<f64>,
+}
+
+/// The two unit orthogonal axes of the plane of an arm's path, one to a row [2, parameters].
+#[derive(Debug)]
+pub struct PlaneAxes(pub Tensor);
+
+/// Places in that plane [2].
+#[derive(Debug)]
+pub struct PlaneProducts {
+    /// Of the step.
+    delta: Tensor,
+    /// Of the gradient of the data loss.
+    g: Tensor,
+}
+
+impl PlaneProducts {
+    /// Of the step `delta` and the gradient `g`, flat.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn of(axes: &PlaneAxes, delta: &Tensor, g: &Tensor) -> Result<Self, TchError> {
+        Ok(Self { delta: axes.place(delta)?, g: axes.place(g)? })
+    }
+}
+
+impl PlaneAxes {
+    /// Coordinates of a flat vector in the plane [2].
+    fn place(&self, vector: &Tensor) -> Result<Tensor, TchError> {
+        self.0.f_mv(vector)
+    }
 }
 
 /// Sums that are added up side by side.
@@ -71,40 +105,47 @@ impl LayerNorms {
 }
 
 impl Gauges {
-    /// Takes what must be taken before the step: `loss` (scalar), `logits` and `labels` of the batch, the gradient.
+    /// Takes what must be taken before the step: the figures of its passes, the norms of gradient and parameters.
     ///
     /// # Errors
     /// When the device fails.
     pub fn before_step(
         net: &Network,
-        loss: &Tensor,
-        logits: &Tensor,
-        labels: &Tensor,
+        passes: &Passes,
         with_layers: bool,
     ) -> Result<Self, TchError> {
         let layers = if with_layers { LayerNorms::of(net)? } else { LayerNorms::Here(Vec::new()) };
         Ok(Self {
-            loss: loss.f_detach()?,
-            right: logits
-                .f_detach()?
-                .f_argmax(1, false)?
-                .f_eq_tensor(labels)?
-                .f_sum(tch::Kind::Float)?,
+            loss: passes.loss.shallow_clone(),
+            right: passes.right.shallow_clone(),
             grad: net.grad().f_norm()?,
             theta: net.theta().f_norm()?,
             layers,
-            images: labels.size1()? as f64,
+            images: passes.images as f64,
         })
     }
 
-    /// Waits for the device and turns the scalars into figures.
+    /// Waits for the device and turns the scalars into figures. `plane` has the places of the step and of the gradient
+    /// in the plane of the path, if there is one.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn read(self, products: StepProducts) -> Result<StepFigures, TchError> {
-        let StepProducts { delta_g, delta_delta, gradient_delta, decay_delta } = products;
+    pub fn read(
+        self,
+        products: StepProducts,
+        plane: Option<PlaneProducts>,
+    ) -> Result<StepFigures, TchError> {
+        let StepProducts { delta_g, delta_delta, gradient_delta, decay_delta, decay } = products;
+        let DecayProducts { on, part_g, part_delta, part_part } = decay;
         let mut scalars = vec![self.loss, self.right, self.grad, self.theta, delta_g, delta_delta];
-        scalars.extend([gradient_delta, decay_delta]);
+        scalars.extend([gradient_delta, decay_delta, part_g, part_delta, part_part]);
+        let none = plane.is_none();
+        if let Some(PlaneProducts { delta, g }) = plane {
+            for place in [delta, g] {
+                scalars.extend([place.f_get(0)?, place.f_get(1)?]);
+            }
+        }
+        let layers_from = scalars.len();
         let here = match self.layers {
             LayerNorms::Here(norms) => norms,
             LayerNorms::There(norms) => {
@@ -118,6 +159,18 @@ impl Gauges {
         let (grad_norm, delta_norm) = (at(2), at(5).sqrt());
         let gradient = share_along_step(at(6), delta_norm);
         let decay = share_along_step(at(7), delta_norm);
+        let part = PartProducts { part_g: at(8), part_delta: at(9), part_part: at(10) };
+        let other_way = if on { -1.0 } else { 1.0 };
+        let in_plane = match none {
+            true => (f64::NAN, f64::NAN),
+            false => {
+                let [delta, g] = [[at(11), at(12)], [at(13), at(14)]];
+                let length = delta[0].hypot(delta[1]);
+                let dot = delta[0] * g[0] + delta[1] * g[1];
+                let angle = isocurve_angle_deg(dot, length, g[0].hypot(g[1]));
+                (angle, (length / delta_norm).powi(2).min(1.0))
+            }
+        };
         Ok(StepFigures {
             loss: at(0),
             acc: at(1) / self.images,
@@ -125,11 +178,19 @@ impl Gauges {
             update_ratio: delta_norm / at(3),
             angle: Angle {
                 full_deg: isocurve_angle_deg(at(4), delta_norm, grad_norm),
-                ..Angle::NONE
+                plane_deg: in_plane.0,
+                plane_share: in_plane.1,
+                counterfactual_deg: angle_with_part_deg(
+                    at(4),
+                    delta_norm,
+                    grad_norm,
+                    part,
+                    other_way,
+                ),
             },
             // What is neither this step's gradient nor its decay is what momentum kept.
             share: StepShare { gradient, momentum: 1.0 - gradient - decay, decay },
-            layers: figures[8..].iter().map(|v| f64::from(*v)).chain(here).collect(),
+            layers: figures[layers_from..].iter().map(|v| f64::from(*v)).chain(here).collect(),
         })
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod checkpoint;
 pub mod control;
+pub mod counterfactual;
 pub mod device;
 pub mod lockstep;
 pub mod measure;
 pub mod optimizer;
+pub mod passes;
 pub mod restore;
 pub mod schedule;
 pub mod tune;

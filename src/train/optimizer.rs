@@ -8,6 +8,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::counterfactual::{DecayBuffer, DecayProducts, Parting};
 use crate::config::{OptimizerKind, TrainSpec};
 
 /// Adam's weight of the past second moments (PyTorch's default).
@@ -36,6 +37,9 @@ pub struct StepProducts {
     pub gradient_delta: Tensor,
     /// <decay part, delta>, this step's decay
     pub decay_delta: Tensor,
+    /// Of what decay has in the step, or would have: with SGD all of it, momentum's share too; with Adam and AdamW this
+    /// step's term alone.
+    pub decay: DecayProducts,
 }
 
 /// An optimizer's buffers.
@@ -50,6 +54,8 @@ pub struct Optimizer {
     first: Tensor,
     /// Second moment of Adam; empty for SGD.
     second: Tensor,
+    /// What decay alone has put into `first`; SGD only.
+    decay: DecayBuffer,
     /// The decayed gradient, then the step: spares an allocation of the parameters' size.
     delta: Tensor,
 }
@@ -62,6 +68,8 @@ impl Optimizer {
     pub fn new(spec: &TrainSpec, theta: &Tensor) -> Result<Self, TchError> {
         let adam = spec.optimizer != OptimizerKind::Sgd;
         let none = Tensor::f_zeros([0], (Kind::Float, theta.device()))?;
+        let like = if adam { &none } else { theta };
+        let decay = DecayBuffer::new(like, spec.weight_decay)?;
         Ok(Self {
             kind: spec.optimizer,
             momentum: spec.momentum,
@@ -70,6 +78,7 @@ impl Optimizer {
             steps: 0,
             first: theta.f_zeros_like()?,
             second: if adam { theta.f_zeros_like()? } else { none },
+            decay,
             delta: theta.f_zeros_like()?,
         })
     }
@@ -97,6 +106,28 @@ impl Optimizer {
         self.steps = steps;
         let own = self.buffers();
         own.into_iter().zip(buffers).try_for_each(|((_, own), b)| own.shallow_clone().f_copy_(b))
+    }
+
+    /// The buffer behind the counterfactual step, for a checkpoint: it changes nothing of the training.
+    pub fn decay_buffer(&self) -> Option<(Parting, &Tensor)> {
+        let parting = self.decay.parting().filter(|_| self.kind == OptimizerKind::Sgd)?;
+        Some((parting, self.decay.mean()))
+    }
+
+    /// Takes up another optimizer's [`Optimizer::decay_buffer`].
+    ///
+    /// # Errors
+    /// When its length differs.
+    pub fn take_up_decay(&mut self, parting: Parting, mean: &Tensor) -> Result<(), TchError> {
+        match self.kind {
+            OptimizerKind::Sgd => self.decay.take_up(mean, parting),
+            OptimizerKind::Adam | OptimizerKind::Adamw => Ok(()),
+        }
+    }
+
+    /// The step made last [as theta].
+    pub fn delta(&self) -> &Tensor {
+        &self.delta
     }
 
     /// Steps made.
@@ -139,6 +170,7 @@ impl Optimizer {
         products: bool,
     ) -> Result<Option<StepProducts>, TchError> {
         let mu = self.momentum;
+        self.decay.take(theta, weight_decay, mu)?;
         // g' first, then the step, in the same memory.
         self.delta.f_copy_(theta)?;
         let _ = self.delta.f_mul_scalar_(weight_decay)?.f_add_(used)?;
@@ -158,7 +190,10 @@ impl Optimizer {
             let _ = self.delta.f_mul_scalar_(part)?;
         }
         let told = products.then(|| {
+            let on = self.decay.way(weight_decay).on;
+            let (vector, scale) = self.decay.part(theta, lr, mu, self.nesterov && mu > 0.0)?;
             Ok::<_, TchError>(StepProducts {
+                decay: DecayProducts::of(on, &vector, scale, &self.delta, grad)?,
                 delta_g: self.delta.f_dot(grad)?,
                 delta_delta: self.delta.f_dot(&self.delta)?,
                 gradient_delta: self.delta.f_dot(used)?.f_mul_scalar(part)?,
@@ -199,16 +234,19 @@ impl Optimizer {
         }
         let told = products.then(|| {
             let gradient = used.f_mul(&scale)?.f_mul_scalar_(1.0 - beta1)?;
-            let decay = if coupled {
-                theta.f_mul(&scale)?.f_mul_scalar_((1.0 - beta1) * weight_decay)?
+            // Of one unit of decay.
+            let unit = if coupled {
+                theta.f_mul(&scale)?.f_mul_scalar_(1.0 - beta1)?
             } else {
-                theta.f_mul_scalar(-lr * weight_decay)?
+                theta.f_mul_scalar(-lr)?
             };
+            let way = self.decay.way(weight_decay);
             Ok::<_, TchError>(StepProducts {
                 delta_g: self.delta.f_dot(grad)?,
                 delta_delta: self.delta.f_dot(&self.delta)?,
                 gradient_delta: self.delta.f_dot(&gradient)?,
-                decay_delta: self.delta.f_dot(&decay)?,
+                decay_delta: self.delta.f_dot(&unit)?.f_mul_scalar(weight_decay)?,
+                decay: DecayProducts::of(way.on, &unit, way.rate, &self.delta, grad)?,
             })
         });
         let told = told.transpose()?;

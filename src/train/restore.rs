@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tch::Device;
 
-use super::checkpoint::{ArmStateFile, StateFile, steps_in};
+use super::checkpoint::{ArmStateFile, DECAY_BUFFER, StateFile, steps_in};
 use super::control::Settings;
 use super::optimizer::Optimizer;
 use super::worker::{ArmCopy, TrainingState};
@@ -138,12 +138,16 @@ fn arm(
     let weights = load_state(plan, &bytes(&path)?, Device::Cpu).map_err(tensors(&path))?;
     let path = folder.join(format!("{name}.optim.safetensors"));
     let names = Optimizer::buffer_names(specs[id].train.optimizer);
-    let buffers = load_vectors(names, plan.scalars(), &bytes(&path)?).map_err(tensors(&path))?;
+    let mut all = names.to_vec();
+    all.extend(told.decay.map(|_| DECAY_BUFFER));
+    let mut buffers = load_vectors(&all, plan.scalars(), &bytes(&path)?).map_err(tensors(&path))?;
+    let decay = told.decay.and_then(|parting| Some((parting, buffers.pop()?)));
     let settings = Settings { lr: told.lr, weight_decay: told.weight_decay, batch: told.batch };
     let training = TrainingState {
         buffers: names.iter().copied().zip(buffers).collect(),
         optimizer_steps: told.optimizer_steps,
         order: told.order,
+        decay,
         settings,
     };
     Ok(ArmCopy { weights, training: Some(training) })

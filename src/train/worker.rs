@@ -6,15 +6,17 @@ use std::time::Instant;
 use tch::{Device, TchError, Tensor};
 
 use super::control::Settings;
+use super::counterfactual::Parting;
 use super::device::use_threads;
 use super::lockstep::{Decision, Place};
-use super::measure::{Gauges, StepFigures};
+use super::measure::{Gauges, PlaneAxes, PlaneProducts, StepFigures};
 use super::optimizer::{Optimizer, StepSettings};
+use super::passes::passes;
 use super::schedule::lr_factor;
 use super::tune;
 use crate::arm::{ArmId, PerArm};
 use crate::config::{ArmSpec, RecordSpec};
-use crate::data::{Augment, BatchOrder, OrderPosition, Split};
+use crate::data::{BatchOrder, OrderPosition, Split};
 use crate::model::{Network, Plan, Probes, Weights};
 use crate::telemetry::event::{Alert, BlocksSample, Event, Level, StepSample};
 use crate::telemetry::snapshot::ArmState;
@@ -34,6 +36,8 @@ pub struct Directive {
     pub settings: Arc<PerArm<Settings>>,
     /// Hand out the weights for a map, as they are before the step.
     pub map: bool,
+    /// Hand out the weights for the arm's path, as they are before the step.
+    pub snapshot: Option<Snapshot>,
     /// Hand out everything for a checkpoint, as it is before the step.
     pub checkpoint: bool,
     /// Hand out everything of the first arm for the second, which begins from it.
@@ -83,6 +87,11 @@ pub enum Purpose {
     Evaluate,
     /// A map of the loss.
     Map,
+    /// A point of the arm's path.
+    Path {
+        /// Whether a map is laid into the plane up to it.
+        map: bool,
+    },
     /// A checkpoint.
     Checkpoint,
     /// An arm that begins from it.
@@ -107,6 +116,8 @@ pub struct TrainingState {
     pub optimizer_steps: i64,
     /// Where the data order stands.
     pub order: OrderPosition,
+    /// What decay alone has put into the velocity (SGD): figures hang on it, the training does not.
+    pub decay: Option<(Parting, Tensor)>,
     /// Settings in force.
     pub settings: Settings,
 }
@@ -185,8 +196,28 @@ pub struct Worker {
     pub owes_evaluation: bool,
     /// What it shares with the other arms.
     pub course: Course,
+    /// The plane of the arm's path.
+    pub plane: PlaneSource,
+    /// Steps done at the newest snapshots that were due before the arm was taken up: the last, and the one before it.
+    pub snapshots: (Option<u64>, Option<u64>),
+    /// Whether the arm hands out snapshots.
+    pub has_path: bool,
     /// A failure to act out, for tests of what follows one.
     pub fault: Option<Fault>,
+}
+
+/// The two axes of the plane that an arm's snapshots up to a step span, one after the other; waits until they are known.
+/// None if there is no such plane. So the plane that angles are told in depends on the step alone, and not on who is
+/// faster.
+pub type PlaneSource = Box<dyn FnMut(u64) -> Option<Arc<Vec<f32>>> + Send>;
+
+/// Which snapshot of the weights is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// One that is due: angles are told in the plane of those before it.
+    Due,
+    /// One for a map or for the end.
+    Asked,
 }
 
 /// A failure to act out.
@@ -205,6 +236,9 @@ struct Trainee {
     optimizer: Optimizer,
     order: BatchOrder,
     probes: Probes,
+    /// Steps done at the newest snapshot that was due.
+    snapshot: Option<u64>,
+    axes: Option<PlaneAxes>,
     out: Outlet,
 }
 
@@ -230,10 +264,26 @@ impl Worker {
         if let Some(training) = training {
             let buffers: Vec<Tensor> = training.buffers.into_iter().map(|(_, t)| t).collect();
             tch::no_grad(|| optimizer.take_up(training.optimizer_steps, &buffers))?;
+            if let Some((parting, mean)) = training.decay {
+                tch::no_grad(|| optimizer.take_up_decay(parting, &mean))?;
+            }
             order = BatchOrder::at(self.course.seed, self.course.train.len(), training.order);
         }
-        let mut trainee =
-            Trainee { worker: self, net, optimizer, order, probes: Probes::default(), out };
+        let mut trainee = Trainee {
+            worker: self,
+            net,
+            optimizer,
+            order,
+            probes: Probes::default(),
+            snapshot: None,
+            axes: None,
+            out,
+        };
+        let (newest, before) = trainee.worker.snapshots;
+        trainee.snapshot = newest;
+        if let Some(before) = before {
+            trainee.lay_plane(before)?;
+        }
         trainee.train(place)
     }
 }
@@ -252,6 +302,7 @@ impl Trainee {
             if directive.map {
                 self.hand_out(Purpose::Map, done, &settings)?;
             }
+            self.keep_path(&directive, done, &settings)?;
             if directive.checkpoint {
                 self.hand_out(Purpose::Checkpoint, done, &settings)?;
             }
@@ -303,32 +354,29 @@ impl Trainee {
             with_layers && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
 
         let picked = self.order.next_batch(settings.batch);
-        let augment = course.augment.then_some(Augment { seed: course.seed, epoch: picked.epoch });
-        let batch = course.train.batch(&picked.indices, augment)?;
         let rate = StepSettings {
             lr: settings.lr * lr_factor(&spec.train, picked.epoch as f64),
             weight_decay: settings.weight_decay,
         };
 
-        self.net.zero_grad()?;
-        let logits = self.net.forward(&batch.images, with_blocks.then_some(&mut self.probes))?;
-        let none = None::<&Tensor>;
-        let loss =
-            logits.f_cross_entropy_loss(&batch.labels, none, tch::Reduction::Mean, -100, 0.0)?;
-        loss.f_backward()?;
+        let probes = with_blocks.then_some(&mut self.probes);
+        let most = spec.train.micro_batch;
+        let passes = passes(&mut self.net, course, &picked, most, probes)?;
 
         let _no_grad = tch::no_grad_guard();
         let gauges = match recorded {
-            true => {
-                Some(Gauges::before_step(&self.net, &loss, &logits, &batch.labels, with_layers)?)
-            }
+            true => Some(Gauges::before_step(&self.net, &passes, with_layers)?),
             false => None,
         };
         let products = self.optimizer.step(self.net.theta(), self.net.grad(), rate, recorded)?;
         let figures = match (gauges, products) {
-            (Some(gauges), Some(products)) => gauges.read(products)?,
+            (Some(gauges), Some(products)) => {
+                let (delta, grad) = (self.optimizer.delta(), self.net.grad());
+                let plane = self.axes.as_ref().map(|a| PlaneProducts::of(a, delta, grad));
+                gauges.read(products, plane.transpose()?)?
+            }
             // Even an unrecorded step is watched for divergence.
-            _ => return Ok((loss.f_double_value(&[])?, picked.epoch_ended)),
+            _ => return Ok((passes.loss.f_double_value(&[])?, picked.epoch_ended)),
         };
         let (name, t) = (spec.name.clone(), start.elapsed().as_secs_f64());
         if with_blocks {
@@ -354,6 +402,42 @@ impl Trainee {
             ms: begun.elapsed().as_secs_f64() * 1e3,
         }))?;
         Ok((loss, picked.epoch_ended))
+    }
+
+    /// Hands out a snapshot where one is wanted; the first as soon as there is a path to begin.
+    fn keep_path(
+        &mut self,
+        directive: &Directive,
+        done: u64,
+        settings: &Settings,
+    ) -> Result<(), WorkerError> {
+        let begins = self.worker.has_path && self.snapshot.is_none();
+        let wanted = if begins { Some(Snapshot::Due) } else { directive.snapshot };
+        match wanted {
+            // Held and met again: it is handed out already.
+            Some(Snapshot::Due) if self.snapshot == Some(done) && !directive.map => Ok(()),
+            Some(Snapshot::Due) if self.snapshot != Some(done) => {
+                // The plane of the snapshots before this one: it was laid while the steps between were made.
+                if let Some(before) = self.snapshot.replace(done) {
+                    self.lay_plane(before)?;
+                }
+                self.hand_out(Purpose::Path { map: directive.map }, done, settings)
+            }
+            Some(_) => self.hand_out(Purpose::Path { map: directive.map }, done, settings),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes up the plane of the snapshots up to a step.
+    fn lay_plane(&mut self, until: u64) -> Result<(), WorkerError> {
+        self.axes = match (self.worker.plane)(until) {
+            None => None,
+            Some(flat) => {
+                let axes = Tensor::f_from_slice(&flat)?.f_view([2, -1])?;
+                Some(PlaneAxes(axes.f_to_device(self.worker.course.device)?))
+            }
+        };
+        Ok(())
     }
 
     fn diverged(&self, step: u64, loss: f64) -> Result<(), WorkerError> {
@@ -393,6 +477,11 @@ impl Trainee {
                     .collect::<Result<_, TchError>>()?,
                 optimizer_steps: self.optimizer.steps(),
                 order: self.order.position(),
+                decay: self
+                    .optimizer
+                    .decay_buffer()
+                    .map(|(p, mean)| Ok::<_, TchError>((p, copy(("", mean))?.1)))
+                    .transpose()?,
                 settings: *settings,
             }),
         };

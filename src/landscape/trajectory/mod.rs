@@ -1,0 +1,11 @@
+//! Where the training of an arm has been: snapshots of its weights, and the plane in which they move most.
+
+mod axes;
+pub mod file;
+mod schedule;
+mod store;
+mod values;
+
+pub use axes::Axes;
+pub use schedule::Schedule;
+pub use store::{Moment, Point, Room, Store, StoreError};
