@@ -39,7 +39,15 @@ fn json_holds_every_event_in_order_and_nothing_else() {
             assert_eq!(step["layer_grad_norms"].as_array().unwrap().len(), layers);
             let angle = step["angle"]["full_deg"].as_f64().unwrap();
             assert!((-90.0..=90.0).contains(&angle));
-            assert!(step["angle"]["plane_deg"].is_null());
+            // From the fourth snapshot on there is a plane of those before it; a run as short keeps one a step.
+            let plane = &step["angle"]["plane_deg"];
+            match step["step"].as_u64().unwrap() {
+                1..=3 => assert!(plane.is_null(), "{step}"),
+                _ => assert!((-90.0..=90.0).contains(&plane.as_f64().unwrap()), "{step}"),
+            }
+            assert!(
+                (-90.0..=90.0).contains(&step["angle"]["counterfactual_deg"].as_f64().unwrap())
+            );
             let share = &step["step_share"];
             let sum: f64 =
                 ["gradient", "momentum", "decay"].iter().map(|k| share[k].as_f64().unwrap()).sum();
@@ -92,11 +100,11 @@ fn both_arms_see_the_same_batches_and_a_seed_gives_the_same_run() {
             .output()
             .unwrap();
         let events = events(&done);
-        let loss =
-            |e: &&Value| (e["arm"].to_string(), e["step"].to_string(), e["loss"].to_string());
-        let mut losses: Vec<_> = of_kind(&events, "step").iter().map(loss).collect();
-        losses.sort();
-        losses
+        // The plane that angles are told in is laid by another thread: it must not hang on who is faster.
+        let figures = |e: &&Value| ["arm", "step", "loss", "angle"].map(|key| e[key].to_string());
+        let mut told: Vec<_> = of_kind(&events, "step").iter().map(figures).collect();
+        told.sort();
+        told
     };
     let (first, again, other) = (run("3"), run("3"), run("4"));
     assert_eq!(first, again);

@@ -69,6 +69,19 @@ fn events(run: &Path, kind: &str) -> Vec<(String, u64)> {
         .collect()
 }
 
+/// The angles of every step, as told, by arm and step.
+fn angles(run: &Path) -> BTreeMap<(String, u64), String> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let events = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let steps = events.filter(|e| e["event"] == "step");
+    steps
+        .map(|e| {
+            let arm = e["arm"].as_str().unwrap_or_default().to_owned();
+            ((arm, e["step"].as_u64().unwrap()), e["angle"].to_string())
+        })
+        .collect()
+}
+
 /// Waits for something; false if the time is up.
 fn soon(mut found: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
@@ -124,6 +137,11 @@ fn a_run_killed_at_any_moment_ends_with_the_same_bits() {
         assert!(killed > 0, "every kill came after the end");
         let found = checkpoint(&run, steps);
         assert!(found == wanted, "{optimizer}: the bits differ after {killed} kills");
+        // Figures too, those in the plane of the path and those of the step with decay the other way among them.
+        let (found, wanted) = (angles(&run), angles(&run_folder(calm.path())));
+        let differs = wanted.iter().find(|(at, angle)| found.get(at) != Some(angle));
+        let there = differs.and_then(|(at, _)| found.get(at));
+        assert!(differs.is_none(), "{optimizer}: {differs:?} is {there:?} after {killed} kills");
         // The history has every step once, and every pass's evaluation.
         for arm in ["skip", "noskip"] {
             let of = |kind| {

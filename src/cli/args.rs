@@ -276,6 +276,9 @@ pub struct BenchArgs {
     /// Measure loss surfaces in place of training
     #[arg(long)]
     pub surface: bool,
+    /// Measure what keeping the arms' paths costs the training; give --steps the run's own length
+    #[arg(long, conflicts_with_all = ["surface", "peer"])]
+    pub trajectory: bool,
     /// The folder of peer_train.py and peer_surface.py, to be run in turn with landscope
     #[arg(long, value_name = "DIR")]
     pub peer: Option<PathBuf>,

@@ -301,18 +301,6 @@ pub struct TrajectorySpec {
     pub memory: u64,
 }
 
-impl TrajectorySpec {
-    /// Steps between snapshots of a run of `steps` steps, before any are thinned; none if there is no path.
-    pub fn interval(&self, steps: u64) -> Option<u64> {
-        match (self.keep as u64, self.every) {
-            (0, _) => None,
-            // The first snapshot is of no step.
-            (keep, 0) => Some(steps.div_ceil(keep.saturating_sub(1).max(1)).max(1)),
-            (_, every) => Some(every),
-        }
-    }
-}
-
 /// Maps of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MapSpec {

@@ -30,6 +30,7 @@ impl Hub {
                 let job = PathJob { arm, name, plan, step, weights: copy.weights, map };
                 if !self.desks.paths.put(arm.index(), job) {
                     self.pending.paths += 1;
+                    self.snapshots.0 += 1;
                 }
             }
             Purpose::Map => self.maps.add(step, arm, copy),
@@ -128,16 +129,22 @@ impl Hub {
             self.held_saves.pop_back();
             self.pending.save -= 1;
         }
-        self.held_saves.push_back((self.evaluations.0, job));
+        self.held_saves.push_back(((self.evaluations.0, self.snapshots.0), job));
         self.pending.save += 1;
     }
 
-    /// Hands on every checkpoint for which the evaluations that were asked for before it are told: a run that is taken up there
-    /// cannot make them up.
+    /// Hands on every checkpoint for which the evaluations that were asked for before it are told, and the snapshots before
+    /// it are kept: a run that is taken up there cannot make them up.
     pub(super) fn release_save(&mut self) {
         // A run that is stopped waits for its evaluations after the checkpoint.
-        let done = if self.stopped.load(Ordering::Relaxed) { u64::MAX } else { self.evaluations.1 };
-        while let Some((_, job)) = self.held_saves.pop_front_if(|(asked, _)| *asked <= done) {
+        let evaluated =
+            if self.stopped.load(Ordering::Relaxed) { u64::MAX } else { self.evaluations.1 };
+        let kept = self.snapshots.1;
+        let is_ready = |held: &mut ((u64, u64), SaveJob)| {
+            let (evaluations, snapshots) = held.0;
+            evaluations <= evaluated && snapshots <= kept
+        };
+        while let Some((_, job)) = self.held_saves.pop_front_if(is_ready) {
             // What a checkpoint stands for must be on disk before it is.
             self.sync();
             if self.desks.save.put(0, job) {

@@ -87,8 +87,10 @@ pub(super) struct Hub {
     pub(super) saves: Gather<ArmCopy>,
     /// Evaluations asked for, and done.
     pub(super) evaluations: (u64, u64),
-    /// Checkpoints that wait for evaluations, with how many must be done.
-    pub(super) held_saves: VecDeque<(u64, SaveJob)>,
+    /// Snapshots handed on, and kept.
+    pub(super) snapshots: (u64, u64),
+    /// Checkpoints that wait for evaluations and snapshots, with how many of each must be done.
+    pub(super) held_saves: VecDeque<((u64, u64), SaveJob)>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) stopped: Arc<AtomicBool>,
     pub(super) unhurried: Arc<AtomicBool>,
@@ -146,12 +148,14 @@ impl Hub {
             Message::Path(update) => self.views.fold_path(*update),
             Message::PathDone(done) => {
                 self.pending.paths -= 1;
+                self.snapshots.1 += 1;
                 if let Some(update) = done.update {
                     self.views.fold_path(update);
                 }
                 if let Some(text) = done.alert {
                     self.alert("snapshot-failed", text);
                 }
+                self.release_save();
             }
             Message::MapProgress(progress) => self.views.shown().maps.job = Some(progress),
             Message::MapPass(pass) => self.views.fold_map(*pass),

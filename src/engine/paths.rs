@@ -16,13 +16,12 @@ use crate::landscape::crew::Means;
 use crate::landscape::evaluate::{Evaluator, ReadyImages};
 use crate::landscape::images::{ImageSet, choose_images};
 use crate::landscape::plane::Plane;
+use crate::landscape::trajectory::file;
 use crate::landscape::trajectory::{Moment, Point, Room, Schedule, Store, StoreError};
 use crate::model::{Plan, Weights};
 use crate::telemetry::path::PathPoint;
 use crate::train::device::{TorchError, use_threads};
 
-/// The folder of all arms' snapshots in the run folder.
-const FOLDER: &str = "trajectory";
 /// Snapshots of one arm that may wait: an arm waits for the last but one before it hands out another.
 pub const WAITING_SNAPSHOTS: usize = 8;
 
@@ -89,7 +88,7 @@ impl PathKeeper {
             schedule: schedule(&spec, steps),
             map,
             train,
-            root: root.join(FOLDER),
+            root: root.join(file::FOLDER),
             board,
             out,
             room: Room { left: spec.memory << 20 },

@@ -171,6 +171,7 @@ impl Hub {
             maps: Gather::default(),
             saves: Gather::default(),
             evaluations: (0, 0),
+            snapshots: (0, 0),
             held_saves: VecDeque::new(),
             threads,
             stopped,

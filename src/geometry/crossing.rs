@@ -4,6 +4,7 @@ use super::angle::isocurve_angle_deg;
 use super::bilinear;
 use super::contour::Grid;
 use super::levels::quantiles;
+use super::scale::LOG_SHIFT;
 
 /// The map under a place in its coordinates; NaN outside it or where it is unknown.
 pub fn value_under(grid: Grid<'_>, (x, y): (f64, f64)) -> f64 {
@@ -47,7 +48,7 @@ pub struct Gap {
     pub median: f64,
     /// Largest.
     pub max: f64,
-    /// The median over the range of the true values.
+    /// Median of |map - true| / (true + 0.1): 0.1 as on the logarithmic scale, where there is next to no loss.
     pub relative: f64,
 }
 
@@ -59,9 +60,10 @@ pub fn gap(points: &[(f64, f64)]) -> Gap {
     let [median, max] = quantiles(&gaps, &[0.5, 1.0])[..] else {
         return Gap { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
     };
-    let truths = both.iter().map(|(truth, _)| *truth);
-    let range = truths.clone().fold(f64::MIN, f64::max) - truths.fold(f64::MAX, f64::min);
-    Gap { median, max, relative: median / range }
+    let share = |(truth, map): &&(f64, f64)| (map - truth).abs() / (truth + LOG_SHIFT);
+    let shares: Vec<f64> = both.iter().map(share).collect();
+    let relative = quantiles(&shares, &[0.5]).first().copied().unwrap_or(f64::NAN);
+    Gap { median, max, relative }
 }
 
 #[cfg(test)]
@@ -109,8 +111,9 @@ mod tests {
         let flat = Grid { values: &vec![1.0; values.len()], ..grid };
         assert!(stretch_angles(flat, &[(0.0, 0.0), (1.0, 1.0)])[0].is_nan());
         assert!(gap(&[(f64::NAN, 1.0), (1.0, f64::NAN)]).median.is_nan());
-        let found = gap(&[(1.0, 1.5), (2.0, 2.1), (3.0, 2.7), (f64::NAN, 0.0)]);
-        assert!((found.median - 0.3).abs() < 1e-12 && (found.relative - 0.15).abs() < 1e-12);
+        let found = gap(&[(0.9, 1.4), (1.9, 2.0), (2.9, 2.6), (f64::NAN, 0.0)]);
+        // 0.5, 0.1, 0.3 of 1, 2, 3.
+        assert!((found.median - 0.3).abs() < 1e-12 && (found.relative - 0.1).abs() < 1e-12);
         assert!((found.max - 0.5).abs() < 1e-12);
     }
 }

@@ -1,4 +1,4 @@
-//! The plane in which a run moved most: principal components of its checkpoints (method.md 10, 11).
+//! The plane in which a run moved most: principal components of its snapshots or checkpoints (method.md 10, 11).
 //!
 //! All sums are made here, in order and in double precision: every machine that computes a part of the surface must get
 //! the same directions to the bit.
@@ -12,6 +12,7 @@ use super::direction::dot;
 use super::error::LandscapeError;
 use super::file::Trajectory;
 use super::source::{read, steps};
+use super::trajectory::file::{self as snapshot, Content};
 use crate::geometry::pca::components;
 use crate::model::{Plan, Weights};
 
@@ -36,11 +37,74 @@ pub struct Principal {
 }
 
 impl Visited {
-    /// The checkpoints of `arm` in the run folder `run`, up to the step `last`.
+    /// Where `arm` has been in the run of the folder `run`, up to its newest checkpoint of at most `last` steps, which is
+    /// the last point: the snapshots of its path, or the checkpoints where those are fewer than three.
     ///
     /// # Errors
-    /// When one cannot be read, or there are fewer than three.
+    /// When one cannot be read, or there are fewer than three of either.
     pub fn read(run: &Path, arm: &str, last: u64, plan: &Plan) -> Result<Self, LandscapeError> {
+        let holds = |folder: &Path| folder.join(format!("{arm}.safetensors")).is_file();
+        let newest = steps(run).into_iter().rfind(|(step, f)| *step <= last && holds(f));
+        if let Some((step, folder)) = newest {
+            let path = run.join(snapshot::FOLDER).join(arm);
+            let before =
+                snapshot::steps(&path).into_iter().filter(|s| *s < step).collect::<Vec<_>>();
+            if before.len() + 1 >= FEWEST {
+                let (weights, sha256) = read(&folder.join(format!("{arm}.safetensors")), plan)?;
+                return Self::of_snapshots(&path, before, plan, (step, weights, sha256));
+            }
+        }
+        Self::of_checkpoints(run, arm, last, plan)
+    }
+
+    /// The snapshots of `before` in `path`, then the checkpoint. Snapshots in half precision are off by a 2000th of their
+    /// distance from the first, in directions that are chance.
+    fn of_snapshots(
+        path: &Path,
+        before: Vec<u64>,
+        plan: &Plan,
+        (step, weights, sha256): (u64, Weights, String),
+    ) -> Result<Self, LandscapeError> {
+        let (scalars, statistics) = (plan.scalars(), 2 * plan.statistics());
+        let (scalars, statistics) = (scalars.unsigned_abs(), statistics.unsigned_abs());
+        let mut all = Self { steps: Vec::new(), weights: Vec::new(), sha256 };
+        let mut first: Option<Vec<f32>> = None;
+        for step in before {
+            let file = snapshot::path(path, step);
+            let found = Content::read(&file, scalars as usize, statistics as usize);
+            let found = found.map_err(|e| LandscapeError::Option {
+                name: "--plane",
+                value: "pca".to_owned(),
+                text: e.to_string(),
+            })?;
+            let theta = match (found.theta, &first) {
+                (Some(theta), _) => first.insert(theta).clone(),
+                (None, Some(first)) => {
+                    let mut theta = first.clone();
+                    found.difference.add_to(&mut theta, 1.0);
+                    theta
+                }
+                // A path without its beginning has no place.
+                (None, None) => continue,
+            };
+            all.steps.push(step);
+            all.weights.push(Weights {
+                theta: Tensor::f_from_slice(&theta)?,
+                running: Tensor::f_from_slice(&found.running)?,
+                batches: found.batches,
+            });
+        }
+        all.steps.push(step);
+        all.weights.push(weights);
+        Ok(all)
+    }
+
+    fn of_checkpoints(
+        run: &Path,
+        arm: &str,
+        last: u64,
+        plan: &Plan,
+    ) -> Result<Self, LandscapeError> {
         let (mut told, mut weights, mut sha256) = (Vec::new(), Vec::new(), String::new());
         for (step, folder) in steps(run).into_iter().filter(|(step, _)| *step <= last) {
             let file = folder.join(format!("{arm}.safetensors"));

@@ -338,7 +338,7 @@ pub struct PathGap {
     /// Largest, nats.
     #[serde(with = "null_as_nan")]
     pub max: f64,
-    /// The median over the range of the losses on the path.
+    /// Median of |map - loss| / (loss + 0.1).
     #[serde(with = "null_as_nan")]
     pub relative: f64,
 }

@@ -1,6 +1,7 @@
 //! `landscope bench`: medians and ratios of runs made in turn, in one sitting.
 
 mod surface;
+mod trajectory;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,8 @@ const NEVER: i64 = 1_000_000_000;
 enum Subject {
     /// Every step and layer recorded, dashboard drawn off screen at 160x48.
     Telemetry,
+    /// That, and the arms' paths as the config keeps them.
+    Path,
     /// Nothing recorded but the first and the last step, nothing drawn.
     Bare,
 }
@@ -35,6 +38,9 @@ enum Subject {
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
     if args.surface {
         return surface::bench(args);
+    }
+    if args.trajectory {
+        return trajectory::bench(args);
     }
     let own = tune::tune(&experiment(args, Subject::Telemetry)?.arms);
     let (mut steps, mut with, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
@@ -109,7 +115,7 @@ fn time(args: &BenchArgs, subject: Subject) -> Result<Timing> {
     let options = Options { recorders: vec![recorder], ..Options::at(place) };
     let (engine, client) = Engine::start(experiment, options, Instant::now())?;
     let ending = match subject {
-        Subject::Telemetry => {
+        Subject::Telemetry | Subject::Path => {
             let mut screen = Offscreen::new(160, 48);
             while !engine.has_ended() {
                 screen.draw(&client.snapshot());
@@ -133,6 +139,17 @@ fn time(args: &BenchArgs, subject: Subject) -> Result<Timing> {
 fn experiment(args: &BenchArgs, subject: Subject) -> Result<Experiment> {
     let mut overrides =
         args.set.iter().map(|s| Override::parse(s)).collect::<Result<Vec<_>, _>>()?;
+    match subject {
+        // As often as in the config's own run, however short this one is.
+        Subject::Path => {
+            let own = config::load(&args.config, &overrides)?;
+            let every = i64::try_from(trajectory::every(&own))?;
+            overrides.push(Override::flag("bench", "trajectory.every", every));
+        }
+        Subject::Telemetry | Subject::Bare => {
+            overrides.push(Override::flag("bench", "trajectory.keep", 0));
+        }
+    }
     overrides.push(Override::flag("bench", "steps", i64::try_from(args.steps)?));
     overrides.push(Override::flag("bench", "map.every", 0));
     if subject == Subject::Bare {

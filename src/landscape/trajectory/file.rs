@@ -15,6 +15,8 @@ use safetensors::tensor::{Dtype, Metadata};
 
 use super::values::Values;
 
+/// The folder of all arms' snapshots in a run folder, with a folder for each arm.
+pub const FOLDER: &str = "trajectory";
 const ENDING: &str = "safetensors";
 
 /// What a snapshot's file holds.

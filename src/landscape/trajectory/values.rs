@@ -27,7 +27,14 @@ impl Values {
         let difference = theta.iter().zip(first).map(|(t, f)| t - f);
         match precision {
             SnapshotPrecision::F32 => Self::Single(difference.collect()),
-            SnapshotPrecision::F16 => Self::Half(difference.map(f16::from_f32).collect()),
+            SnapshotPrecision::F16 => {
+                let half: Vec<f16> = difference.clone().map(f16::from_f32).collect();
+                // Beyond 65504 there is no half precision.
+                match half.iter().all(|v| v.is_finite()) {
+                    true => Self::Half(half),
+                    false => Self::Single(difference.collect()),
+                }
+            }
         }
     }
 
@@ -129,6 +136,12 @@ mod tests {
         }
         assert_eq!(Values::Zero.dot(&other), 0.0);
         assert!((dot(&theta, &other) - Values::Single(theta.clone()).dot(&other)).abs() == 0.0);
+    }
+
+    #[test]
+    fn what_half_precision_cannot_hold_is_kept_in_single() {
+        let far = Values::difference(&[1e6, 1.0], &[0.0, 0.0], SnapshotPrecision::F16);
+        assert_eq!(far, Values::Single(vec![1e6, 1.0]));
     }
 
     #[test]
