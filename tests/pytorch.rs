@@ -59,7 +59,7 @@ fn surfaces_of_every_kind_agree_with_pytorch() {
     let out = tempfile::tempdir().unwrap();
     let done = landscope(out.path())
         .args(["--steps", "24", "--set", "model.depth=14", "--set", "map.every=0"])
-        .args(["--set", "checkpoint.every=8", "--set", "checkpoint.keep=0"])
+        .args(["--set", "checkpoint.every=8", "--set", "checkpoint.keep=0", "--set", "trajectory.keep=0"])
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
