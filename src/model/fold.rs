@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::network::{NORM_EPS, Weights, to_channels_last, view};
-use super::plan::{ConvPlan, Plan, Shortcut};
+use super::pass::{Pass, run};
+use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// How one set of running statistics and batch-norm weights folds.
 #[derive(Debug)]
@@ -119,31 +120,21 @@ impl Folded {
     /// # Errors
     /// When shapes do not fit or the device fails.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.conv(&to_channels_last(images)?, self.plan.stem)?.f_relu_()?;
-        for block in &self.plan.blocks {
-            let inner = self.conv(&x, block.conv1)?.f_relu_()?;
-            let mut branch = self.conv(&inner, block.conv2)?;
-            let mut sum = match block.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => branch.f_add_(&x)?,
-                Shortcut::Projection(conv) => branch.f_add_(&self.conv(&x, conv)?)?,
-            };
-            x = sum.f_relu_()?;
-        }
-        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, self.flat.f_kind()?)?;
-        pooled.f_linear(&self.params[self.plan.head], Some(&self.params[self.plan.head + 1]))
+        run(&self.plan, &mut &*self, to_channels_last(images)?)
     }
+}
+
+impl Pass for &Folded {
+    type Signal = Tensor;
 
     fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
         let bias = &self.params[self.plan.norms[conv.norm].weight + 1];
-        x.f_conv2d(
-            &self.params[conv.weight],
-            Some(bias),
-            [conv.stride; 2],
-            [conv.padding; 2],
-            [1, 1],
-            1,
-        )
+        let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
+        x.f_conv2d(&self.params[conv.weight], Some(bias), stride, padding, [1, 1], 1)
+    }
+
+    fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
+        x.f_linear(&self.params[linear.weight], Some(&self.params[linear.weight + 1]))
     }
 }
 
@@ -204,9 +195,10 @@ impl Tally {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::initial_weights;
     use super::super::network::Network;
     use super::super::plan::tests::spec;
-    use super::super::{initial_weights, plan::ParamKind};
+    use super::super::plan::{ParamKind, Shortcut, Stage};
     use super::*;
 
     /// The logits in eval mode, batch norm by batch norm, written out without folding.
@@ -234,18 +226,23 @@ pub(crate) mod tests {
                 false,
             )
         };
-        let mut x = conv(images, plan.stem).relu();
-        for b in &plan.blocks {
-            let branch = conv(&conv(&x, b.conv1).relu(), b.conv2);
-            x = match b.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => branch + &x,
-                Shortcut::Projection(c) => branch + conv(&x, c),
-            }
-            .relu();
+        let mut x = images.shallow_clone();
+        for stage in &plan.stages {
+            x = match stage {
+                Stage::Conv(c) => conv(&x, *c).relu(),
+                Stage::Block(b) => {
+                    let branch = conv(&conv(&x, b.conv1).relu(), b.conv2);
+                    let sum = match b.shortcut {
+                        Shortcut::None => branch,
+                        Shortcut::Identity => branch + &x,
+                        Shortcut::Projection(c) => branch + conv(&x, c),
+                    };
+                    sum.relu()
+                }
+                Stage::Mean => x.mean_dim([2i64, 3].as_slice(), false, images.kind()),
+            };
         }
-        x.mean_dim([2i64, 3].as_slice(), false, images.kind())
-            .linear(p(plan.head), Some(p(plan.head + 1)))
+        x.linear(p(plan.head.weight), Some(p(plan.head.weight + 1)))
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::fold::FoldedLayout;
 use super::network::{Weights, convolve, to_channels_last, view};
-use super::plan::{ConvPlan, Plan, Shortcut};
+use super::pass::{Pass, Signal, run};
+use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// A network at fixed weights, ready for products.
 #[derive(Debug)]
@@ -96,57 +97,79 @@ impl HessianProduct {
         along: &[Tensor],
     ) -> Result<Tensor, TchError> {
         let input = Dual { value: to_channels_last(images)?, along: None };
-        let mut x = relu(self.conv(&input, self.plan.stem, along)?)?;
-        for block in &self.plan.blocks {
-            let inner = relu(self.conv(&x, block.conv1, along)?)?;
-            let branch = self.conv(&inner, block.conv2, along)?;
-            let sum = match block.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => add(branch, &x)?,
-                Shortcut::Projection(conv) => add(branch, &self.conv(&x, conv, along)?)?,
-            };
-            x = relu(sum)?;
-        }
-        let pool = |x: &Tensor| x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        let head = &self.params[self.plan.head];
-        let pooled = pool(&x.value)?;
-        let logits = pooled.f_linear(head, Some(&self.params[self.plan.head + 1]))?;
-        let mut slopes = pooled.f_linear(&along[self.plan.head], None::<&Tensor>)?;
-        if let Some(along) = &x.along {
-            slopes = slopes.f_add(&pool(along)?.f_linear(head, None::<&Tensor>)?)?;
-        }
+        let logits = run(&self.plan, &mut Along { product: self, along }, input)?;
         // The cross-entropy's gradient at the logits is softmax - one-hot.
         let wanted = labels.f_one_hot(self.plan.classes)?.f_to_kind(Kind::Float)?;
-        let gradient = logits.f_softmax(1, Kind::Float)?.f_sub(&wanted)?;
-        gradient.f_mul(&slopes)?.f_sum(Kind::Float)
+        let gradient = logits.value.f_softmax(1, Kind::Float)?.f_sub(&wanted)?;
+        match &logits.along {
+            Some(slopes) => gradient.f_mul(slopes)?.f_sum(Kind::Float),
+            None => gradient.f_zeros_like()?.f_sum(Kind::Float),
+        }
     }
+}
 
-    fn conv(&self, x: &Dual, conv: ConvPlan, along: &[Tensor]) -> Result<Dual, TchError> {
-        let weight = &self.params[conv.weight];
-        let bias = &self.params[self.plan.norms[conv.norm].weight + 1];
-        let value = convolve(&x.value, weight, conv)?.f_add_(&bias.f_view([-1, 1, 1])?)?;
-        let mut moved = convolve(&x.value, &along[conv.weight], conv)?;
+/// A pass of values and of their derivatives.
+struct Along<'a> {
+    product: &'a HessianProduct,
+    /// The direction, parameter by parameter, folded.
+    along: &'a [Tensor],
+}
+
+impl Along<'_> {
+    /// A layer whose values are `of` its input and weight, and the bias `shift`.
+    fn layer(
+        &self,
+        x: &Dual,
+        weight: usize,
+        shift: &Tensor,
+        of: impl Fn(&Tensor, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Dual, TchError> {
+        let w = &self.product.params[weight];
+        let value = of(&x.value, w)?.f_add_(shift)?;
+        let mut moved = of(&x.value, &self.along[weight])?;
         if let Some(along) = &x.along {
-            moved = moved.f_add_(&convolve(along, weight, conv)?)?;
+            moved = moved.f_add_(&of(along, w)?)?;
         }
         Ok(Dual { value, along: Some(moved) })
     }
 }
 
-fn relu(mut x: Dual) -> Result<Dual, TchError> {
-    let value = x.value.f_relu_()?;
-    let open = value.f_detach()?;
-    let along = x.along.map(|a| open.f_threshold_backward(&a, 0.0)).transpose()?;
-    Ok(Dual { value, along })
+impl Pass for Along<'_> {
+    type Signal = Dual;
+
+    fn conv(&self, x: &Dual, conv: ConvPlan) -> Result<Dual, TchError> {
+        let norm = &self.product.plan.norms[conv.norm];
+        let shift = self.product.params[norm.weight + 1].f_view([-1, 1, 1])?;
+        self.layer(x, conv.weight, &shift, |x, w| convolve(x, w, conv))
+    }
+
+    fn linear(&self, x: &Dual, linear: LinearPlan) -> Result<Dual, TchError> {
+        let shift = &self.product.params[linear.weight + 1];
+        self.layer(x, linear.weight, shift, |x, w| x.f_linear(w, None::<&Tensor>))
+    }
 }
 
-fn add(mut x: Dual, y: &Dual) -> Result<Dual, TchError> {
-    let value = x.value.f_add_(&y.value)?;
-    let along = match (x.along, &y.along) {
-        (Some(mut a), Some(b)) => Some(a.f_add_(b)?),
-        (a, _) => a,
-    };
-    Ok(Dual { value, along })
+impl Signal for Dual {
+    fn relu(mut self) -> Result<Self, TchError> {
+        let value = self.value.f_relu_()?;
+        let open = value.f_detach()?;
+        let along = self.along.map(|a| open.f_threshold_backward(&a, 0.0)).transpose()?;
+        Ok(Self { value, along })
+    }
+
+    fn add(mut self, other: &Self) -> Result<Self, TchError> {
+        let value = self.value.f_add_(&other.value)?;
+        let along = match (self.along, &other.along) {
+            (Some(mut a), Some(b)) => Some(a.f_add_(b)?),
+            (a, _) => a,
+        };
+        Ok(Self { value, along })
+    }
+
+    fn mean(&self) -> Result<Self, TchError> {
+        let along = self.along.as_ref().map(Signal::mean).transpose()?;
+        Ok(Self { value: Signal::mean(&self.value)?, along })
+    }
 }
 
 #[cfg(test)]

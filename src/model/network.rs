@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::plan::{ConvPlan, ParamKind, ParamPlan, Plan, Shortcut};
-use crate::telemetry::event::BlockFlow;
+use super::pass::{Pass, run};
+use super::plan::{ConvPlan, LinearPlan, ParamKind, ParamPlan, Plan};
+use super::probes::Probes;
 
 /// PyTorch's default weight of a batch's statistics in the running ones.
 const NORM_MOMENTUM: f64 = 0.1;
@@ -191,76 +192,63 @@ impl Network {
         images: &Tensor,
         probes: Option<&mut Probes>,
     ) -> Result<Tensor, TchError> {
-        let logits = match probes {
-            None => self.trunk(images, |_, x| Ok(x), |_, x| Ok(x), |_, x| Ok(x.shallow_clone())),
-            Some(probes) => {
-                let Probes { inputs, outputs, shortcuts } = probes;
-                let probe = |list: &mut Vec<Tensor>, x: &Tensor| {
-                    let e = x.f_detach()?.f_zeros_like()?.f_set_requires_grad(true)?;
-                    list.push(e.shallow_clone());
-                    x.f_add(&e)
-                };
-                inputs.clear();
-                outputs.clear();
-                shortcuts.clear();
-                self.trunk(
-                    images,
-                    |_, x| probe(inputs, &x),
-                    |_, x| probe(outputs, &x),
-                    |_, x| probe(shortcuts, x),
-                )
-            }
-        }?;
+        let images = to_channels_last(images)?;
+        let probes = probes.map(Probes::cleared);
+        let logits = run(&self.plan, &mut Training { net: self, probes }, images)?;
         self.batches += 1;
         Ok(logits)
     }
 
-    /// The forward pass, with a hook on every block's input, on every block's sum before its last ReLU, and on the
-    /// input of every projection shortcut.
-    fn trunk(
-        &self,
-        images: &Tensor,
-        mut at_input: impl FnMut(usize, Tensor) -> Result<Tensor, TchError>,
-        mut at_sum: impl FnMut(usize, Tensor) -> Result<Tensor, TchError>,
-        mut at_projection: impl FnMut(usize, &Tensor) -> Result<Tensor, TchError>,
-    ) -> Result<Tensor, TchError> {
-        let images = to_channels_last(images)?;
-        let mut x = self.conv_norm(&images, self.plan.stem)?.f_relu_()?;
-        for (index, block) in self.plan.blocks.iter().enumerate() {
-            x = at_input(index, x)?;
-            let inner = self.conv_norm(&x, block.conv1)?.f_relu_()?;
-            let mut branch = self.conv_norm(&inner, block.conv2)?;
-            let sum = match block.shortcut {
-                Shortcut::None => branch,
-                // In place: neither batch norm nor the addition needs the branch's value in backward.
-                Shortcut::Identity => branch.f_add_(&x)?,
-                Shortcut::Projection(conv) => {
-                    let input = at_projection(index, &x)?;
-                    branch.f_add_(&self.conv_norm(&input, conv)?)?
-                }
-            };
-            x = at_sum(index, sum)?.f_relu_()?;
-        }
-        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
-        pooled.f_linear(&self.params[self.plan.head], Some(&self.params[self.plan.head + 1]))
-    }
-
-    fn conv_norm(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
-        let y = convolve(x, &self.params[conv.weight], conv)?;
-        let norm = &self.plan.norms[conv.norm];
-        let (weight, bias) = (&self.params[norm.weight], &self.params[norm.weight + 1]);
-        let (mean, variance) = (&self.means[conv.norm], &self.variances[conv.norm]);
-        let stats = (Some(mean), Some(variance));
-        y.f_batch_norm(
-            Some(weight),
-            Some(bias),
-            stats.0,
-            stats.1,
+    /// Batch norm by the batch's statistics; the running ones are updated.
+    fn norm(&self, x: &Tensor, index: usize) -> Result<Tensor, TchError> {
+        let norm = self.plan.norms[index].weight;
+        x.f_batch_norm(
+            Some(&self.params[norm]),
+            Some(&self.params[norm + 1]),
+            Some(&self.means[index]),
+            Some(&self.variances[index]),
             true,
             NORM_MOMENTUM,
             NORM_EPS,
             true,
         )
+    }
+}
+
+/// A forward pass that can be followed back.
+struct Training<'a> {
+    net: &'a Network,
+    probes: Option<&'a mut Probes>,
+}
+
+impl Pass for Training<'_> {
+    type Signal = Tensor;
+
+    fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+        self.net.norm(&convolve(x, &self.net.params[conv.weight], conv)?, conv.norm)
+    }
+
+    fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
+        let params = &self.net.params;
+        x.f_linear(&params[linear.weight], Some(&params[linear.weight + 1]))
+    }
+
+    fn at_input(&mut self, x: Tensor) -> Result<Tensor, TchError> {
+        match &mut self.probes {
+            Some(probes) => probes.at_input(&x),
+            None => Ok(x),
+        }
+    }
+
+    fn at_sum(&mut self, x: Tensor) -> Result<Tensor, TchError> {
+        match &mut self.probes {
+            Some(probes) => probes.at_sum(&x),
+            None => Ok(x),
+        }
+    }
+
+    fn at_projection(&mut self, x: &Tensor) -> Result<Option<Tensor>, TchError> {
+        self.probes.as_mut().map(|p| p.at_projection(x)).transpose()
     }
 }
 
@@ -290,73 +278,13 @@ pub(super) fn to_channels_last(images: &Tensor) -> Result<Tensor, TchError> {
     images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-/// Zero tensors added at every block, whose gradients are the loss's gradients there. They change no value; they cost
-/// an addition each, so they are used on some steps only.
-#[derive(Debug, Default)]
-pub struct Probes {
-    /// dL/dx of each block's input after backward.
-    inputs: Vec<Tensor>,
-    /// dL/dh of each block's sum before its last ReLU.
-    outputs: Vec<Tensor>,
-    /// What each projection shortcut hands back, in block order.
-    shortcuts: Vec<Tensor>,
-}
-
-impl Probes {
-    /// The residual decomposition of each block, after backward: dL/dx = carry + branch.
-    ///
-    /// # Errors
-    /// When the device fails, or before a backward.
-    pub fn read(&self, plan: &Plan) -> Result<Vec<BlockFlow>, TchError> {
-        let mut shortcuts = self.shortcuts.iter();
-        let mut figures = Vec::new();
-        for ((block, x), h) in plan.blocks.iter().zip(&self.inputs).zip(&self.outputs) {
-            let (dx, dh) = (x.f_grad()?, h.f_grad()?);
-            let carry = match (block.shortcut, shortcuts.as_slice().first()) {
-                (Shortcut::None, _) => dx.f_zeros_like()?,
-                (Shortcut::Projection(_), Some(probe)) => {
-                    shortcuts.next();
-                    probe.f_grad()?
-                }
-                _ => dh.shallow_clone(),
-            };
-            let branch = dx.f_sub(&carry)?;
-            let dot = carry.f_mul(&branch)?.f_sum(Kind::Float)?;
-            figures.extend([carry.f_norm()?, branch.f_norm()?, dot, dx.f_norm()?, dh.f_norm()?]);
-        }
-        if figures.is_empty() {
-            return Ok(Vec::new());
-        }
-        let figures: Vec<f32> =
-            Tensor::f_stack(&figures, 0)?.f_to_device(Device::Cpu)?.try_into()?;
-        let flow = |(name, f): (&str, &[f32])| {
-            let [carry, branch, dot, dx, dh] = [0, 1, 2, 3, 4].map(|i| f64::from(f[i]));
-            // 0 / 0 is NaN: a figure that does not exist.
-            BlockFlow {
-                name: name.to_owned(),
-                carry,
-                branch,
-                cos: dot / (carry * branch),
-                gain: dx / dh,
-            }
-        };
-        Ok(plan
-            .blocks
-            .iter()
-            .map(|b| b.name.as_str())
-            .zip(figures.chunks_exact(5))
-            .map(flow)
-            .collect())
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::initial_weights;
     use super::super::plan::tests::spec;
     use super::*;
 
-    fn network(skip: bool) -> Network {
+    pub(crate) fn network(skip: bool) -> Network {
         let plan = Arc::new(Plan::resnet(&spec(8, 4), skip, 3, 10));
         let weights = initial_weights(&plan, 1);
         Network::new(plan, &weights, Device::Cpu).unwrap()
@@ -371,7 +299,7 @@ mod tests {
         )
     }
 
-    fn loss(net: &mut Network, probes: Option<&mut Probes>) -> Tensor {
+    pub(crate) fn loss(net: &mut Network, probes: Option<&mut Probes>) -> Tensor {
         let (x, y) = batch();
         net.forward(&x, probes).unwrap().cross_entropy_for_logits(&y)
     }
@@ -426,7 +354,7 @@ mod tests {
     fn the_gradient_is_that_of_finite_differences() {
         let mut net = network(true);
         // The head starts near zero and would hide the trunk's gradient.
-        let head = net.plan().params[net.plan().head].clone();
+        let head = net.plan().params[net.plan().head.weight].clone();
         let _ = tch::no_grad(|| view(net.theta(), &head).unwrap().fill_(0.05));
         loss(&mut net, None).backward();
         let g = net.grad().copy();
@@ -440,41 +368,5 @@ mod tests {
         let eps = 1e-2 / squared;
         let slope = (at(&mut net, eps) - at(&mut net, -eps)) / (2.0 * eps);
         assert!((slope / squared - 1.0).abs() < 0.02, "{slope} {squared}");
-    }
-
-    #[test]
-    fn probes_change_no_value_and_decompose_the_gradient() {
-        for skip in [true, false] {
-            let (mut plain, mut probed) = (network(skip), network(skip));
-            let mut probes = Probes::default();
-            let a = loss(&mut plain, None);
-            let b = loss(&mut probed, Some(&mut probes));
-            a.backward();
-            b.backward();
-            assert_eq!(f64::try_from(a).unwrap(), f64::try_from(b).unwrap());
-            assert_eq!(f64::try_from((plain.grad() - probed.grad()).abs().max()).unwrap(), 0.0);
-            let flow = probes.read(plain.plan()).unwrap();
-            let names: Vec<&str> = flow.iter().map(|f| f.name.as_str()).collect();
-            assert_eq!(names, ["layer1.0", "layer2.0", "layer3.0"]);
-            for (f, (x, h)) in flow.iter().zip(probes.inputs.iter().zip(&probes.outputs)) {
-                let norm = |t: &Tensor| f64::try_from(t.grad().norm()).unwrap();
-                assert!((f.gain - norm(x) / norm(h)).abs() < 1e-5 * f.gain);
-                if skip {
-                    // |dx|^2 = |carry|^2 + |branch|^2 + 2 carry . branch
-                    let squared =
-                        f.carry.powi(2) + f.branch.powi(2) + 2.0 * f.cos * f.carry * f.branch;
-                    assert!((squared.sqrt() / norm(x) - 1.0).abs() < 1e-4);
-                } else {
-                    assert_eq!(f.carry, 0.0);
-                    assert!(f.cos.is_nan());
-                    assert!((f.branch / norm(x) - 1.0).abs() < 1e-6);
-                }
-            }
-            if skip {
-                // The first block's shortcut is the identity: what it carries is dL/dh itself.
-                let dh = f64::try_from(probes.outputs[0].grad().norm()).unwrap();
-                assert!((flow[0].carry / dh - 1.0).abs() < 1e-6);
-            }
-        }
     }
 }

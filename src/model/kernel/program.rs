@@ -6,7 +6,7 @@ use super::frame::Frame;
 use super::layer::{Conv, Method};
 use super::simd::Simd;
 use super::{direct, winograd};
-use crate::model::plan::{ConvPlan, Plan, Shortcut};
+use crate::model::plan::{BlockPlan, ConvPlan, Plan, Shortcut, Stage};
 
 /// Most pixels on a side: past it, memory per thread would be large, and libtorch is as good.
 const LARGEST_SIDE: usize = 256;
@@ -69,48 +69,28 @@ impl Program {
         }
         let mut draft = Draft::<S> {
             plan,
+            images,
             only,
             frames: Vec::new(),
             steps: Vec::new(),
             ends: [0; 3],
             simd: std::marker::PhantomData,
         };
-        let stem = draft.conv(plan.stem, images)?;
-        let mut x = draft.frame(stem.to);
-        draft.step(plan.stem, Conv { relu: true, ..stem }, None, x)?;
-        // The inner frame is used again by every block of its shape.
-        let mut inner = None::<usize>;
-        for block in &plan.blocks {
-            let input = draft.frames[x];
-            let first = Conv { relu: true, ..draft.conv(block.conv1, input)? };
-            let middle = match inner {
-                Some(frame) if draft.frames[frame] == first.to => frame,
-                _ => draft.frame(first.to),
+        let mut x = None;
+        for stage in &plan.stages {
+            x = match stage {
+                Stage::Conv(conv) => Some(draft.single(*conv, x)?),
+                Stage::Block(block) => Some(draft.block(block, x?)?),
+                // The head takes the means by itself.
+                Stage::Mean => x,
             };
-            inner = Some(middle);
-            let second = Conv { relu: true, ..draft.conv(block.conv2, first.to)? };
-            let to = match block.shortcut {
-                Shortcut::Projection(conv) => {
-                    let to = draft.frame(second.to);
-                    let projection = draft.conv(conv, input)?;
-                    draft.step(conv, projection, Some(x), to)?;
-                    to
-                }
-                // In place: by then the block's input is of no other use.
-                Shortcut::None | Shortcut::Identity if second.to == input => x,
-                Shortcut::None => draft.frame(second.to),
-                Shortcut::Identity => return None,
-            };
-            draft.step(block.conv1, first, Some(x), middle)?;
-            let add = block.shortcut != Shortcut::None;
-            draft.step(block.conv2, Conv { add, ..second }, Some(middle), to)?;
-            x = to;
         }
+        let from = x?;
         let classes = usize::try_from(plan.classes).ok()?;
         let head = HeadStep {
-            from: x,
-            weights: draft.place(plan.head, classes * draft.frames[x].channels)?,
-            bias: draft.place(plan.head + 1, classes)?,
+            from,
+            weights: draft.place(plan.head.weight, classes * draft.frames[from].channels)?,
+            bias: draft.place(plan.head.weight + 1, classes)?,
         };
         let mut room = [0; 2];
         for step in &draft.steps {
@@ -126,6 +106,7 @@ impl Program {
 /// A program in the making.
 struct Draft<'a, S> {
     plan: &'a Plan,
+    images: Frame,
     /// The method of all 3x3 convs of stride 1, if it is not to be chosen.
     only: Option<Method>,
     frames: Vec<Frame>,
@@ -136,9 +117,47 @@ struct Draft<'a, S> {
 }
 
 impl<S: Simd> Draft<'_, S> {
-    fn frame(&mut self, frame: Frame) -> usize {
-        self.frames.push(frame);
-        self.frames.len() - 1
+    /// A frame of this shape that holds nothing that is still wanted: an earlier one, or a new one.
+    fn frame(&mut self, shape: Frame, wanted: &[usize]) -> usize {
+        let free = |(index, frame): (usize, &Frame)| *frame == shape && !wanted.contains(&index);
+        let found = self.frames.iter().enumerate().position(free);
+        found.unwrap_or_else(|| {
+            self.frames.push(shape);
+            self.frames.len() - 1
+        })
+    }
+
+    /// A conv with ReLU of the frame `from` (none: of the images); the frame that it writes.
+    fn single(&mut self, conv: ConvPlan, from: Option<usize>) -> Option<usize> {
+        let input = from.map_or(self.images, |from| self.frames[from]);
+        let only = Conv { relu: true, ..self.conv(conv, input)? };
+        let to = self.frame(only.to, from.as_slice());
+        self.step(conv, only, from, to)?;
+        Some(to)
+    }
+
+    /// The convs of a block on the frame `x`; the frame that they write in the end.
+    fn block(&mut self, block: &BlockPlan, x: usize) -> Option<usize> {
+        let input = self.frames[x];
+        let first = Conv { relu: true, ..self.conv(block.conv1, input)? };
+        let middle = self.frame(first.to, &[x]);
+        let second = Conv { relu: true, ..self.conv(block.conv2, first.to)? };
+        let to = match block.shortcut {
+            Shortcut::Projection(conv) => {
+                let to = self.frame(second.to, &[x, middle]);
+                let projection = self.conv(conv, input)?;
+                self.step(conv, projection, Some(x), to)?;
+                to
+            }
+            // In place: by then the block's input is of no other use.
+            Shortcut::None | Shortcut::Identity if second.to == input => x,
+            Shortcut::None => self.frame(second.to, &[middle]),
+            Shortcut::Identity => return None,
+        };
+        self.step(block.conv1, first, Some(x), middle)?;
+        let add = block.shortcut != Shortcut::None;
+        self.step(block.conv2, Conv { add, ..second }, Some(middle), to)?;
+        Some(to)
     }
 
     /// Where a parameter of `length` scalars lies in the folded vector.

@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 use super::*;
 use crate::model::network::Weights;
 use crate::model::plan::tests::spec;
-use crate::model::{Folded, FoldedLayout, initial_weights, named_rng};
+use crate::model::{Folded, FoldedLayout, Stage, initial_weights, named_rng};
 
 /// A plan with folded weights away from initial ones, images and labels.
 struct Case {
@@ -33,7 +33,7 @@ impl Case {
         let mut folded = Vec::<f32>::try_from(folded).unwrap();
         folded.iter_mut().for_each(|x| *x += 0.01 * draw());
         // The head starts near zero and would hide all else.
-        let head = plan.params[plan.head].offset as usize;
+        let head = plan.params[plan.head.weight].offset as usize;
         folded[head..].iter_mut().for_each(|x| *x = draw());
         let pixels: Vec<f32> = (0..n * channels * side * side).map(|_| 1.7 * draw()).collect();
         let images = Tensor::from_slice(&pixels).view([n, channels, side, side]);
@@ -119,7 +119,7 @@ fn whole_networks_are_those_of_libtorch() {
 fn the_loss_of_a_point_is_off_by_a_known_share() {
     let mut case = Case::new(56, 8, true, [32, 1, 16]);
     let base = case.folded.clone();
-    let head = case.plan.params[case.plan.head].offset as usize;
+    let head = case.plan.params[case.plan.head.weight].offset as usize;
     let mut rng = named_rng(5, "kernel", "points");
     for point in 0..4 {
         for (x, at) in case.folded.iter_mut().zip(&base) {
@@ -164,7 +164,7 @@ fn huge_weights_overflow_where_those_of_libtorch_do() {
     let mut case = Case::new(8, 8, false, [16, 3, 16]);
     let stem: Vec<f32> = case.folded[..8 * 27].to_vec();
     // A small last conv, so that what overflows first lies before it.
-    let last = &case.plan.params[case.plan.blocks[2].conv2.weight];
+    let last = &case.plan.params[case.plan.blocks().nth(2).unwrap().conv2.weight];
     let last = last.offset as usize..(last.offset + last.len()) as usize;
     case.folded[last].iter_mut().for_each(|x| *x *= 1e-6);
     let (mut finite, mut infinite, mut again) = (0, 0, 0);
@@ -244,6 +244,7 @@ fn what_does_not_fit_is_refused() {
     assert!(kernel.pack(&[0.0; 3 * 64], &[-1]).is_none());
     assert!(kernel.pack(&[], &[]).is_some_and(|blocks| blocks.is_empty()));
     let mut wrong = Plan::clone(&case.plan);
-    wrong.stem.stride = 3;
+    let Stage::Conv(stem) = &mut wrong.stages[0] else { panic!("a stem") };
+    stem.stride = 3;
     assert!(Kernel::new(&wrong, 8, 8, Precision::F32).is_none());
 }

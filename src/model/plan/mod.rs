@@ -1,8 +1,9 @@
 //! What a network consists of, before any tensor exists: parameters with their PyTorch names, shapes and places in the
 //! flat vector, and how blocks are wired.
 
+mod build;
+
 use crate::arm::ArmName;
-use crate::config::ModelSpec;
 use crate::telemetry::event::{ArmInfo, LayerInfo};
 
 /// What a parameter is.
@@ -100,19 +101,35 @@ pub struct BlockPlan {
     pub shortcut: Shortcut,
 }
 
-/// A CIFAR ResNet of 6n+2 layers with or without shortcuts, in state-dict order.
+/// The head: a linear layer with bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearPlan {
+    /// Index of its weight in [`Plan::params`]; the bias follows it.
+    pub weight: usize,
+}
+
+/// One stage of a trunk.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// A conv, its batch norm, ReLU.
+    Conv(ConvPlan),
+    /// A residual block, or its twin without shortcut.
+    Block(BlockPlan),
+    /// The mean of each channel over all pixels.
+    Mean,
+}
+
+/// A network: stages in the order in which images go through them, then the head. Parameters are in state-dict order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// All parameters.
     pub params: Vec<ParamPlan>,
     /// All batch norms.
     pub norms: Vec<NormPlan>,
-    /// The first conv.
-    pub stem: ConvPlan,
-    /// The blocks, first to last.
-    pub blocks: Vec<BlockPlan>,
-    /// Index of the head's weight in `params`; the bias follows it.
-    pub head: usize,
+    /// All but the head.
+    pub stages: Vec<Stage>,
+    /// What gives the logits.
+    pub head: LinearPlan,
     /// Channels of the images.
     pub channels: i64,
     /// Classes.
@@ -120,28 +137,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The ResNet of `spec` for images with `channels` channels. `spec` has been checked: depth is 6n+2.
-    pub fn resnet(spec: &ModelSpec, skip: bool, channels: i64, classes: i64) -> Self {
-        let mut draft = Draft::default();
-        let base = spec.width * spec.widen;
-        let stem = draft.conv_norm("conv1", "bn1", [base, channels, 3], 1);
-        let mut blocks = Vec::new();
-        let mut cin = base;
-        for stage in 0..3 {
-            let cout = base << stage;
-            for index in 0..(spec.depth - 2) / 6 {
-                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                let name = format!("layer{}.{index}", stage + 1);
-                blocks.push(draft.block(name, cin, cout, stride, skip));
-                cin = cout;
-            }
-        }
-        let head =
-            draft.param("linear.weight".to_owned(), vec![classes, cin], ParamKind::LinearWeight);
-        draft.param("linear.bias".to_owned(), vec![classes], ParamKind::LinearBias);
-        Self { params: draft.params, norms: draft.norms, stem, blocks, head, channels, classes }
-    }
-
     /// Number of trained scalars.
     pub fn scalars(&self) -> i64 {
         self.params.last().map_or(0, |p| p.offset + p.len())
@@ -157,16 +152,30 @@ impl Plan {
         self.params.iter().enumerate().filter(|(_, p)| p.is_layer())
     }
 
-    /// All convs, the stem first, each before the convs that see its output.
+    /// The blocks, first to last.
+    pub fn blocks(&self) -> impl Iterator<Item = &BlockPlan> {
+        self.stages.iter().filter_map(|stage| match stage {
+            Stage::Block(block) => Some(block),
+            Stage::Conv(_) | Stage::Mean => None,
+        })
+    }
+
+    /// All convs, each before the convs that see its output.
     pub fn convs(&self) -> impl Iterator<Item = ConvPlan> + '_ {
-        let of_block = |b: &BlockPlan| {
-            let projection = match b.shortcut {
-                Shortcut::Projection(conv) => Some(conv),
-                Shortcut::None | Shortcut::Identity => None,
+        self.stages.iter().flat_map(|stage| {
+            let convs = match stage {
+                Stage::Conv(conv) => [Some(*conv), None, None],
+                Stage::Block(b) => {
+                    let projection = match b.shortcut {
+                        Shortcut::Projection(conv) => Some(conv),
+                        Shortcut::None | Shortcut::Identity => None,
+                    };
+                    [Some(b.conv1), Some(b.conv2), projection]
+                }
+                Stage::Mean => [None; 3],
             };
-            [Some(b.conv1), Some(b.conv2), projection].into_iter().flatten()
-        };
-        std::iter::once(self.stem).chain(self.blocks.iter().flat_map(of_block))
+            convs.into_iter().flatten()
+        })
     }
 
     /// The plan as events tell it.
@@ -180,62 +189,10 @@ impl Plan {
     }
 }
 
-/// A plan in the making.
-#[derive(Default)]
-struct Draft {
-    params: Vec<ParamPlan>,
-    norms: Vec<NormPlan>,
-}
-
-impl Draft {
-    fn param(&mut self, name: String, shape: Vec<i64>, kind: ParamKind) -> usize {
-        let offset = self.params.last().map_or(0, |p| p.offset + p.len());
-        self.params.push(ParamPlan { name, shape, offset, kind });
-        self.params.len() - 1
-    }
-
-    /// A square conv `[out, in, kernel]`, padded so that stride 1 keeps the size, and its batch norm.
-    fn conv_norm(
-        &mut self,
-        conv: &str,
-        norm: &str,
-        [cout, cin, kernel]: [i64; 3],
-        stride: i64,
-    ) -> ConvPlan {
-        let weight =
-            self.param(format!("{conv}.weight"), vec![cout, cin, kernel, kernel], ParamKind::Conv);
-        let norm_weight = self.param(format!("{norm}.weight"), vec![cout], ParamKind::NormWeight);
-        self.param(format!("{norm}.bias"), vec![cout], ParamKind::NormBias);
-        let offset = self.norms.last().map_or(0, |n| n.offset + n.channels);
-        self.norms.push(NormPlan {
-            name: norm.to_owned(),
-            weight: norm_weight,
-            channels: cout,
-            offset,
-        });
-        ConvPlan { weight, stride, padding: kernel / 2, norm: self.norms.len() - 1 }
-    }
-
-    fn block(&mut self, name: String, cin: i64, cout: i64, stride: i64, skip: bool) -> BlockPlan {
-        let at = |part: &str| format!("{name}.{part}");
-        let conv1 = self.conv_norm(&at("conv1"), &at("bn1"), [cout, cin, 3], stride);
-        let conv2 = self.conv_norm(&at("conv2"), &at("bn2"), [cout, cout, 3], 1);
-        let shortcut = if !skip {
-            Shortcut::None
-        } else if stride == 1 && cin == cout {
-            Shortcut::Identity
-        } else {
-            let conv = self.conv_norm(&at("shortcut.0"), &at("shortcut.1"), [cout, cin, 1], stride);
-            Shortcut::Projection(conv)
-        };
-        BlockPlan { name, conv1, conv2, shortcut }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::{Family, Init};
+    use crate::config::{Family, Init, ModelSpec};
 
     /// A small network for tests.
     pub(crate) fn spec(depth: i64, width: i64) -> ModelSpec {
@@ -266,9 +223,9 @@ pub(crate) mod tests {
         let without: Vec<_> =
             named(&skip).into_iter().filter(|(n, _)| !n.contains("shortcut")).collect();
         assert_eq!(without, named(&noskip));
-        assert!(noskip.blocks.iter().all(|b| b.shortcut == Shortcut::None));
+        assert!(noskip.blocks().all(|b| b.shortcut == Shortcut::None));
         let projections =
-            skip.blocks.iter().filter(|b| matches!(b.shortcut, Shortcut::Projection(_))).count();
+            skip.blocks().filter(|b| matches!(b.shortcut, Shortcut::Projection(_))).count();
         assert_eq!(projections, 2);
     }
 
