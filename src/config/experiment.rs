@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::typed::{
     Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedModel, TypedRecord, TypedTrain,
+    TypedTrajectory,
 };
 use crate::arm::{ArmName, PerArm};
 
@@ -31,6 +32,8 @@ pub struct Experiment {
     pub record: RecordSpec,
     /// Maps of the loss.
     pub map: MapSpec,
+    /// The arms' paths.
+    pub trajectory: TrajectorySpec,
 }
 
 /// Which device a run asks for.
@@ -169,6 +172,8 @@ pub struct TrainSpec {
     pub weight_decay: f64,
     /// Images a step.
     pub batch: usize,
+    /// Most images in memory at once; missing for no limit.
+    pub micro_batch: Option<usize>,
     /// Epochs at which the learning rate drops, rising.
     pub lr_decay_at: Vec<f64>,
     /// Factor of a drop.
@@ -247,6 +252,67 @@ pub enum Precision {
     Bf16,
 }
 
+/// Through which directions maps are laid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MapPlane {
+    /// Two random directions.
+    Random,
+    /// The plane in which the arm has moved most.
+    Pca,
+    /// One map of each.
+    #[default]
+    Both,
+}
+
+impl MapPlane {
+    /// Whether maps along random directions are made.
+    pub fn is_random(self) -> bool {
+        self != Self::Pca
+    }
+
+    /// Whether maps in the plane of the path are made.
+    pub fn is_pca(self) -> bool {
+        self != Self::Random
+    }
+}
+
+/// How snapshots of the weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotPrecision {
+    /// Half precision, as differences from the first snapshot.
+    #[default]
+    F16,
+    /// Single precision.
+    F32,
+}
+
+/// The arms' paths through the space of their weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrajectorySpec {
+    /// Snapshots that an arm keeps; 0 for none.
+    pub keep: usize,
+    /// Steps between snapshots at first; 0 for what fills `keep` once in the planned run.
+    pub every: u64,
+    /// How they are kept.
+    pub precision: SnapshotPrecision,
+    /// Memory for the snapshots of all arms, MiB.
+    pub memory: u64,
+}
+
+impl TrajectorySpec {
+    /// Steps between snapshots of a run of `steps` steps, before any are thinned; none if there is no path.
+    pub fn interval(&self, steps: u64) -> Option<u64> {
+        match (self.keep as u64, self.every) {
+            (0, _) => None,
+            // The first snapshot is of no step.
+            (keep, 0) => Some(steps.div_ceil(keep.saturating_sub(1).max(1)).max(1)),
+            (_, every) => Some(every),
+        }
+    }
+}
+
 /// Maps of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MapSpec {
@@ -262,6 +328,8 @@ pub struct MapSpec {
     pub norm: DirectionNorm,
     /// Which parameters do not move.
     pub ignore: IgnoreParams,
+    /// Through which directions.
+    pub plane: MapPlane,
     /// Share of the cores' time that maps may take, in (0, 1].
     pub budget: f64,
     /// Arithmetic.
@@ -307,9 +375,15 @@ impl Experiment {
                 images: Some(self.map.images),
                 norm: Some(self.map.norm),
                 ignore: Some(self.map.ignore),
-                plane: Some("random".to_owned()),
+                plane: Some(self.map.plane),
                 budget: Some(self.map.budget),
                 precision: Some(self.map.precision),
+            },
+            trajectory: TypedTrajectory {
+                keep: Some(self.trajectory.keep),
+                every: Some(self.trajectory.every),
+                precision: Some(self.trajectory.precision),
+                memory: Some(self.trajectory.memory),
             },
             arm: self.arms.values().map(ArmSpec::to_typed).collect(),
         }
@@ -333,6 +407,7 @@ impl ArmSpec {
             nesterov: Some(t.nesterov),
             weight_decay: Some(t.weight_decay),
             batch: Some(t.batch),
+            micro_batch: Some(t.micro_batch.unwrap_or(0)),
             lr_decay_at: Some(t.lr_decay_at.clone()),
             lr_decay: Some(t.lr_decay),
             clip: Some(t.clip.unwrap_or(0.0)),

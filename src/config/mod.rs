@@ -14,8 +14,8 @@ pub const RUN_FILE: &str = "run.toml";
 pub use error::ConfigError;
 pub use experiment::{
     ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
-    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, Precision, RecordSpec,
-    TrainSpec,
+    IgnoreParams, Init, Length, MapPlane, MapSpec, ModelSpec, OptimizerKind, Precision, RecordSpec,
+    SnapshotPrecision, TrainSpec, TrajectorySpec,
 };
 pub use resolve::resolve;
 pub use source::{DEFAULT_CONFIG, Override, load};

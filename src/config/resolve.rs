@@ -4,9 +4,11 @@ use super::error::ConfigError;
 use super::experiment::{
     ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
     IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, RecordSpec, TrainSpec,
+    TrajectorySpec,
 };
 use super::typed::{
     Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedModel, TypedRecord, TypedTrain,
+    TypedTrajectory,
 };
 use crate::arm::{ArmName, MAX_ARMS, PerArm};
 
@@ -18,6 +20,11 @@ const MAX_WIDTH: i64 = 1024;
 const SIZES: std::ops::RangeInclusive<i64> = 8..=256;
 /// Grids accepted: below, a map shows nothing; above, it takes longer than the run.
 const GRIDS: std::ops::RangeInclusive<usize> = 5..=201;
+/// Snapshots that a path may keep: below, thinning leaves nothing to see; above, their Gram matrix takes longer than the
+/// steps between them.
+const SNAPSHOTS: std::ops::RangeInclusive<usize> = 8..=1000;
+/// Most memory for snapshots accepted: a tebibyte.
+const MAX_MEMORY_MIB: u64 = 1 << 20;
 /// Longest run accepted: what a step counter in an `f64` figure still tells apart.
 const MAX_STEPS: u64 = 1_000_000_000_000;
 
@@ -38,6 +45,7 @@ pub fn resolve(typed: &Typed) -> Resolved<Experiment> {
         checkpoint: checkpoint(&typed.checkpoint)?,
         record: record(&typed.record)?,
         map: map(&typed.map)?,
+        trajectory: trajectory(&typed.trajectory)?,
     })
 }
 
@@ -207,6 +215,9 @@ fn train(own: &TypedTrain, shared: &TypedTrain, section: &str) -> Resolved<Train
         |v| v.is_finite() && *v >= 0.0,
         "a gradient norm above 0, or 0 for no clipping",
     )?;
+    let micro_batch = own.micro_batch.or(shared.micro_batch).unwrap_or(0);
+    let expected = "at least 2 images a pass, or 0 for the whole batch at once";
+    checked(&key("micro_batch"), micro_batch, |n| *n != 1, expected)?;
     let rising = lr_decay_at.windows(2).all(|w| w[0] < w[1])
         && lr_decay_at.iter().all(|e| e.is_finite() && *e > 0.0);
     checked(&key("lr_decay_at"), format!("{lr_decay_at:?}"), |_| rising, "rising epochs above 0")?;
@@ -223,6 +234,7 @@ fn train(own: &TypedTrain, shared: &TypedTrain, section: &str) -> Resolved<Train
         nesterov,
         weight_decay,
         batch,
+        micro_batch: (micro_batch > 0).then_some(micro_batch),
         lr_decay_at,
         lr_decay,
         clip: (clip > 0.0).then_some(clip),
@@ -276,9 +288,6 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         share,
         "a share above 0 and at most 1",
     )?;
-    if let Some(plane) = &typed.plane {
-        checked("map.plane", plane.clone(), |p| p == "random", "random")?;
-    }
     Ok(MapSpec {
         every: typed.every.unwrap_or(150),
         grid,
@@ -286,8 +295,27 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         images,
         norm: typed.norm.unwrap_or(DirectionNorm::Filter),
         ignore: typed.ignore.unwrap_or(IgnoreParams::Biasbn),
+        plane: typed.plane.unwrap_or_default(),
         budget,
         precision: typed.precision.unwrap_or_default(),
+    })
+}
+
+fn trajectory(typed: &TypedTrajectory) -> Resolved<TrajectorySpec> {
+    let fits = |n: &usize| *n == 0 || SNAPSHOTS.contains(n);
+    let keep = checked(
+        "trajectory.keep",
+        typed.keep.unwrap_or(64),
+        fits,
+        "from 8 to 1000 snapshots, or 0 for no path",
+    )?;
+    let memory = typed.memory.unwrap_or(1024);
+    checked("trajectory.memory", memory, |m| *m <= MAX_MEMORY_MIB, "MiB from 0 to 1048576")?;
+    Ok(TrajectorySpec {
+        keep,
+        every: typed.every.unwrap_or(0),
+        precision: typed.precision.unwrap_or_default(),
+        memory,
     })
 }
 
@@ -356,7 +384,9 @@ mod tests {
             ("[map]\nrange = 0.0", "map.range = 0: expected"),
             ("[map]\nimages = 0", "map.images = 0: expected"),
             ("[map]\nbudget = 1.5", "map.budget = 1.5: expected"),
-            ("[map]\nplane = 'pca'", "map.plane = pca: expected random"),
+            ("[trajectory]\nkeep = 3", "trajectory.keep = 3: expected from 8 to 1000"),
+            ("[trajectory]\nmemory = 9999999", "trajectory.memory = 9999999: expected MiB"),
+            ("[train]\nmicro_batch = 1", "micro_batch = 1: expected at least 2"),
             ("[[arm]]\nskip = true", "arm 1.name = (missing): expected a name"),
             (
                 "[[arm]]\nname = 'a'\n[[arm]]\nname = 'a'",

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::experiment::{
-    DataKind, DirectionNorm, Family, IgnoreParams, Init, OptimizerKind, Precision,
+    DataKind, DirectionNorm, Family, IgnoreParams, Init, MapPlane, OptimizerKind, Precision,
+    SnapshotPrecision,
 };
 
 /// A whole config file.
@@ -40,6 +41,9 @@ pub struct Typed {
     /// `[map]`
     #[serde(default)]
     pub map: TypedMap,
+    /// `[trajectory]`
+    #[serde(default)]
+    pub trajectory: TypedTrajectory,
     /// `[[arm]]`
     #[serde(default)]
     pub arm: Vec<TypedArm>,
@@ -93,6 +97,8 @@ pub struct TypedTrain {
     pub weight_decay: Option<f64>,
     /// Images a step.
     pub batch: Option<usize>,
+    /// Most images in memory at once: a larger batch is made of several passes; 0 for no limit.
+    pub micro_batch: Option<usize>,
     /// Epochs at which the learning rate is multiplied by `lr_decay`, rising.
     pub lr_decay_at: Option<Vec<f64>>,
     /// Factor of a drop.
@@ -141,12 +147,26 @@ pub struct TypedMap {
     pub norm: Option<DirectionNorm>,
     /// Which parameters do not move.
     pub ignore: Option<IgnoreParams>,
-    /// `random`.
-    pub plane: Option<String>,
+    /// Through which directions maps are laid.
+    pub plane: Option<MapPlane>,
     /// Share of the cores' time that maps may take, in (0, 1].
     pub budget: Option<f64>,
     /// Arithmetic of the forward passes.
     pub precision: Option<Precision>,
+}
+
+/// `[trajectory]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypedTrajectory {
+    /// Snapshots of its weights that an arm keeps; 0 for none.
+    pub keep: Option<usize>,
+    /// Steps between snapshots at first; 0 for what fills `keep` once in the planned run.
+    pub every: Option<u64>,
+    /// How they are kept.
+    pub precision: Option<SnapshotPrecision>,
+    /// Memory for the snapshots of all arms, MiB; those beyond it are read from disk.
+    pub memory: Option<u64>,
 }
 
 /// `[[arm]]`: a name, the skip switch, and any key of `[model]` or `[train]` to differ in.
@@ -181,6 +201,8 @@ pub struct TypedArm {
     /// As in `[train]`.
     pub batch: Option<usize>,
     /// As in `[train]`.
+    pub micro_batch: Option<usize>,
+    /// As in `[train]`.
     pub lr_decay_at: Option<Vec<f64>>,
     /// As in `[train]`.
     pub lr_decay: Option<f64>,
@@ -209,6 +231,7 @@ impl TypedArm {
             nesterov: self.nesterov,
             weight_decay: self.weight_decay,
             batch: self.batch,
+            micro_batch: self.micro_batch,
             lr_decay_at: self.lr_decay_at.clone(),
             lr_decay: self.lr_decay,
             clip: self.clip,
@@ -231,6 +254,7 @@ impl TypedArm {
             nesterov: train.nesterov,
             weight_decay: train.weight_decay,
             batch: train.batch,
+            micro_batch: train.micro_batch,
             lr_decay_at: train.lr_decay_at,
             lr_decay: train.lr_decay,
             clip: train.clip,

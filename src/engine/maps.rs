@@ -207,6 +207,7 @@ impl Mapper {
             step,
             t: self.start.elapsed().as_secs_f64(),
             file: written.is_ok().then_some(file),
+            plane: "random".to_owned(),
             stats,
         }))?;
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))

@@ -6,11 +6,13 @@ use super::message::MapPass;
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
 use crate::geometry::levels::{LEVELS, quantile_levels};
+use crate::telemetry::angles::AngleBook;
 use crate::telemetry::event::{
     Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, StepSample,
 };
 use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::history::FlowHistory;
+use crate::telemetry::path::PathView;
 use crate::telemetry::snapshot::{
     ArmState, ArmView, Curves, Flow, FlowRow, LossMap, MapsView, RunHeader, Snapshot,
 };
@@ -42,6 +44,7 @@ impl Default for Private {
             smooth_loss: nan,
             smooth_growth: nan,
             told: Vec::new(),
+            angles: AngleBook::default(),
         }
     }
 }
@@ -56,6 +59,7 @@ struct Private {
     smooth_growth: f64,
     /// Verdicts already alerted.
     told: Vec<Verdict>,
+    angles: AngleBook,
 }
 
 impl Views {
@@ -136,7 +140,7 @@ impl Views {
             Event::Checkpoint(written) => {
                 self.snapshot.checkpoint = Some((written.step, written.dir.clone()))
             }
-            Event::Run(_) | Event::Surface(_) | Event::Done(_) => {}
+            Event::Run(_) | Event::Surface(_) | Event::Trajectory(_) | Event::Done(_) => {}
         }
         None
     }
@@ -149,8 +153,11 @@ impl Views {
         else {
             return;
         };
-        self.private[child] =
-            Private { flow: FlowHistory::default(), ..self.private[parent].clone() };
+        self.private[child] = Private {
+            flow: FlowHistory::default(),
+            angles: AngleBook::default(),
+            ..self.private[parent].clone()
+        };
         self.snapshot.arms[child].flow.first = self.snapshot.arms[parent].flow.first.clone();
     }
 
@@ -164,13 +171,10 @@ impl Views {
         let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
         let step = sample.step;
         let curves = &mut arm.curves;
-        for (curve, value) in [
-            (&mut curves.loss, sample.loss),
-            (&mut curves.acc, sample.acc),
-            (&mut curves.angle, sample.angle.full_deg),
-        ] {
+        for (curve, value) in [(&mut curves.loss, sample.loss), (&mut curves.acc, sample.acc)] {
             curve.push(step, value);
         }
+        private.angles.fold(sample, curves, &mut arm.histograms);
         if !sample.layer_grad_norms.is_empty() {
             let norms = sample.layer_grad_norms.clone();
             if arm.flow.first.is_empty() {
@@ -328,6 +332,9 @@ fn arm_view(info: ArmInfo, spec: &ArmSpec) -> ArmView {
         flow: Flow::default(),
         blocks: Vec::new(),
         test: None,
+        histograms: Vec::new(),
+        lr_drops: Vec::new(),
+        path: PathView::default(),
     }
 }
 
@@ -358,7 +365,7 @@ mod tests {
             grad_norm: 1.0,
             layer_grad_norms: vec![step.min(5) as f64, 1.0, 1.0, 1.0],
             update_ratio: 0.01,
-            angle: Angle { full_deg: 45.0, plane_deg: f64::NAN },
+            angle: Angle { full_deg: 45.0, ..Angle::NONE },
             step_share: StepShare { gradient: 1.0, momentum: 0.0, decay: 0.0 },
             ms: 1.0,
         })

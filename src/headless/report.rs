@@ -147,7 +147,7 @@ impl<W: Write + Send> Recorder for TextReport<W> {
                 Ok(())
             }
             Event::Done(done) => self.summary(done),
-            Event::Blocks(_) | Event::Surface(_) => Ok(()),
+            Event::Blocks(_) | Event::Surface(_) | Event::Trajectory(_) => Ok(()),
         }
     }
 

@@ -41,8 +41,9 @@ pub struct Latest {
     pub lr: f64,
     pub weight_decay: f64,
     pub batch: usize,
-    /// loss, acc, grad_norm, update_ratio, full and plane angle, gradient, momentum and decay share, ms
-    pub figures: [f32; 10],
+    /// loss, acc, grad_norm, update_ratio; full, plane and counterfactual angle, share in the plane; gradient, momentum
+    /// and decay share; ms
+    pub figures: [f32; 12],
 }
 
 /// Layer norms at one step, as powers of ten in steps of a [`DECADE`]th.
@@ -120,7 +121,7 @@ pub fn rows(rows: &[FlowRow], most: usize) -> Vec<Row> {
 
 /// A step without its layers and its arm.
 pub fn latest(s: &StepSample) -> Latest {
-    let Angle { full_deg, plane_deg } = s.angle;
+    let Angle { full_deg, plane_deg, plane_share, counterfactual_deg } = s.angle;
     let StepShare { gradient, momentum, decay } = s.step_share;
     Latest {
         step: s.step,
@@ -136,6 +137,8 @@ pub fn latest(s: &StepSample) -> Latest {
             s.update_ratio,
             full_deg,
             plane_deg,
+            counterfactual_deg,
+            plane_share,
             gradient,
             momentum,
             decay,
@@ -147,8 +150,9 @@ pub fn latest(s: &StepSample) -> Latest {
 
 /// A step with them.
 pub fn step_sample(l: Latest, arm: &ArmName, layer_grad_norms: Vec<f64>) -> StepSample {
-    let [loss, acc, grad_norm, update_ratio, full_deg, plane_deg, gradient, momentum, decay, ms] =
+    let [loss, acc, grad_norm, update_ratio, angles @ .., gradient, momentum, decay, ms] =
         l.figures.map(f64::from);
+    let [full_deg, plane_deg, counterfactual_deg, plane_share] = angles;
     StepSample {
         arm: arm.clone(),
         step: l.step,
@@ -162,7 +166,7 @@ pub fn step_sample(l: Latest, arm: &ArmName, layer_grad_norms: Vec<f64>) -> Step
         grad_norm,
         layer_grad_norms,
         update_ratio,
-        angle: Angle { full_deg, plane_deg },
+        angle: Angle { full_deg, plane_deg, plane_share, counterfactual_deg },
         step_share: StepShare { gradient, momentum, decay },
         ms,
     }

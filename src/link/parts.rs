@@ -264,6 +264,9 @@ fn arm(parts: &Parts, index: u8, head: Head) -> Result<ArmView, PartError> {
         flow: Flow { now: widen(&now), first: widen(&first), rows: Vec::new() },
         blocks: blocks.into_iter().map(block_flow).collect(),
         test: test.flatten(),
+        histograms: Vec::new(),
+        lr_drops: Vec::new(),
+        path: Default::default(),
         info: head.info,
     };
     for which in WHICH {

@@ -71,6 +71,7 @@ impl Left {
             Event::Blocks(e) => e.step <= self.step,
             Event::Eval(e) => e.step <= self.step,
             Event::Surface(e) => e.step <= self.step,
+            Event::Trajectory(e) => e.step <= self.step,
             Event::Checkpoint(e) => e.step <= self.step,
             Event::Alert(e) => e.step <= self.step,
             // A change is told for the step that follows it: only the count says on which side it stands.

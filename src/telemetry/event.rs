@@ -26,6 +26,8 @@ pub enum Event {
     Alert(Alert),
     /// A finished map of the loss around an arm's weights.
     Surface(SurfaceWritten),
+    /// The plane of an arm's path, as the newest map of it is drawn.
+    Trajectory(TrajectorySample),
     /// A complete checkpoint on disk.
     Checkpoint(CheckpointWritten),
     /// Once, at the end.
@@ -122,9 +124,36 @@ pub struct Angle {
     /// In the whole parameter space.
     #[serde(with = "null_as_nan")]
     pub full_deg: f64,
-    /// In the plane of the trajectory; missing while there is no such plane.
+    /// Of step and gradient as they project into the plane of the trajectory; missing while there is no such plane.
     #[serde(with = "null_as_nan")]
     pub plane_deg: f64,
+    /// Share of the step's squared length that lies in that plane, in [0, 1].
+    #[serde(with = "null_as_nan", default = "nan")]
+    pub plane_share: f64,
+    /// In the whole space, of the step that the same gradients would have made with weight decay the other way: off
+    /// where it is on, and on where it is off.
+    #[serde(with = "null_as_nan", default = "nan")]
+    pub counterfactual_deg: f64,
+}
+
+impl Angle {
+    /// No angle at all.
+    pub const NONE: Self = Self {
+        full_deg: f64::NAN,
+        plane_deg: f64::NAN,
+        plane_share: f64::NAN,
+        counterfactual_deg: f64::NAN,
+    };
+}
+
+/// The only plane of earlier versions.
+fn random() -> String {
+    "random".to_owned()
+}
+
+/// What a file of an earlier version does not tell.
+fn nan() -> f64 {
+    f64::NAN
 }
 
 /// Each part's component along the step over the step's length; the three sum to 1.
@@ -256,6 +285,9 @@ pub struct SurfaceWritten {
     pub t: f64,
     /// Path below the run folder; null if it could not be written.
     pub file: Option<String>,
+    /// `random`, or `pca` for the plane of the arm's path.
+    #[serde(default = "random")]
+    pub plane: String,
     /// Figures of the surface.
     pub stats: SurfaceStats,
 }
@@ -277,6 +309,49 @@ pub struct SurfaceStats {
     pub max: f64,
     /// Points computed.
     pub points: usize,
+}
+
+/// The plane of an arm's path, and how far its picture can be trusted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrajectorySample {
+    /// Which arm.
+    pub arm: ArmName,
+    /// Steps done at the newest point: the plane's origin.
+    pub step: u64,
+    /// Seconds since the start.
+    pub t: f64,
+    /// Snapshots that the plane was laid through.
+    pub snapshots: usize,
+    /// Share of their variance along each axis, in [0, 1].
+    #[serde(with = "nulls_as_nan")]
+    pub explained: Vec<f64>,
+    /// Between the loss of the weights on the path and the map under them.
+    pub gap: PathGap,
+}
+
+/// How far a map in the plane of a path is from the loss of the weights on the path.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathGap {
+    /// Median over the points of |map - loss|, nats.
+    #[serde(with = "null_as_nan")]
+    pub median: f64,
+    /// Largest, nats.
+    #[serde(with = "null_as_nan")]
+    pub max: f64,
+    /// The median over the range of the losses on the path.
+    #[serde(with = "null_as_nan")]
+    pub relative: f64,
+}
+
+impl PathGap {
+    /// No map, or no point on it.
+    pub const NONE: Self = Self { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
+}
+
+impl Default for PathGap {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// A complete checkpoint.

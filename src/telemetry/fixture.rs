@@ -8,6 +8,7 @@ use crate::telemetry::event::{
     SurfaceStats,
 };
 use crate::telemetry::health::Verdict;
+use crate::telemetry::path::PathView;
 use crate::telemetry::snapshot::{
     ArmState, ArmView, Curves, Flow, FlowRow, LossMap, MapsView, Phase, RunHeader, Snapshot,
 };
@@ -54,6 +55,7 @@ pub fn run(arms: usize, steps: u64) -> Snapshot {
         steps_per_s: 14.2,
         eta_s: 7.0,
         maps: maps(arms),
+        path_maps: MapsView::default(),
         arms: views,
         marks: vec![control],
         alerts: vec![alert],
@@ -108,7 +110,7 @@ fn arm(index: usize, steps: u64) -> ArmView {
         grad_norm: 0.8,
         layer_grad_norms: norms(s),
         update_ratio: 0.003,
-        angle: Angle { full_deg: angle(s), plane_deg: f64::NAN },
+        angle: Angle { full_deg: angle(s), ..Angle::NONE },
         step_share: StepShare { gradient: 0.62, momentum: 0.35, decay: 0.03 },
         ms: 63.0,
     };
@@ -137,6 +139,9 @@ fn arm(index: usize, steps: u64) -> ArmView {
         },
         blocks: if trained { (0..9).map(block).collect() } else { Vec::new() },
         test: trained.then_some((88, if skip { 0.031 } else { 0.675 })),
+        histograms: Vec::new(),
+        lr_drops: Vec::new(),
+        path: PathView::default(),
     }
 }
 

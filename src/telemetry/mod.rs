@@ -1,6 +1,7 @@
 //! What a run tells of itself: plain samples, bounded histories, the snapshot that viewers draw, commands back.
 //! Nothing of torch and nothing of the screen.
 
+pub mod angles;
 pub mod chart;
 pub mod command;
 pub mod event;
@@ -9,5 +10,6 @@ pub(crate) mod fixture;
 pub mod health;
 pub mod history;
 pub mod number;
+pub mod path;
 pub mod snapshot;
 pub mod system;

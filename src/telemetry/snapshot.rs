@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::angles::AngleHistogram;
 use super::event::{Alert, ArmInfo, BlockFlow, ControlChange, RunStatus, StepSample, SurfaceStats};
 use super::health::Verdict;
 use super::history::Curve;
 use super::number::{null_as_nan, nulls_as_nan};
+use super::path::PathView;
 use super::system::SystemFigures;
 use crate::arm::PerArm;
 use crate::geometry::contour::{Grid, Isoline, isolines};
@@ -33,6 +35,9 @@ pub struct Snapshot {
     pub arms: PerArm<ArmView>,
     /// The maps of the loss.
     pub maps: MapsView,
+    /// The maps in the planes of the arms' paths, each with its origin at the arm's newest point when it was asked for;
+    /// `job` and `next_step` are told in `maps`.
+    pub path_maps: MapsView,
     /// Changes made by hand, oldest first, bounded.
     pub marks: Vec<ControlChange>,
     /// Alerts, oldest first, bounded.
@@ -132,6 +137,12 @@ pub struct ArmView {
     pub blocks: Vec<BlockFlow>,
     /// Newest test error in [0, 1] with its step.
     pub test: Option<(u64, f64)>,
+    /// How often the steps took which angle, between changes of weight decay, oldest first, bounded.
+    pub histograms: Vec<AngleHistogram>,
+    /// Drops of the learning rate by schedule, oldest first, bounded: the step, and the rate from then on.
+    pub lr_drops: Vec<(u64, f64)>,
+    /// Where it has been.
+    pub path: PathView,
 }
 
 /// One arm's curves over the whole run.
@@ -147,6 +158,14 @@ pub struct Curves {
     pub test_err: Curve,
     /// Angle of the step to the isocurve, degrees, full space.
     pub angle: Curve,
+    /// Its running median.
+    pub angle_median: Curve,
+    /// The angle in the plane of the path.
+    pub plane_angle: Curve,
+    /// Its running median.
+    pub plane_angle_median: Curve,
+    /// Running median of the angle that the steps would have had with weight decay the other way, full space.
+    pub counterfactual_median: Curve,
 }
 
 /// Gradient norms through the layers of one arm, stem first, in the order of [`ArmInfo::layers`].

@@ -125,7 +125,7 @@ impl Gauges {
             update_ratio: delta_norm / at(3),
             angle: Angle {
                 full_deg: isocurve_angle_deg(at(4), delta_norm, grad_norm),
-                plane_deg: f64::NAN,
+                ..Angle::NONE
             },
             // What is neither this step's gradient nor its decay is what momentum kept.
             share: StepShare { gradient, momentum: 1.0 - gradient - decay, decay },

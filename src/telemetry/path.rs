@@ -1,0 +1,127 @@
+//! Where an arm has been, in the plane in which it moved most, and how far the picture can be trusted.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::PathGap;
+use super::number::{null_as_nan, nulls_as_nan};
+use super::snapshot::LossMap;
+use crate::geometry::contour::Grid;
+use crate::geometry::crossing;
+
+/// A median gap beyond this share of the range of the losses on the path: the map is not what was trained on.
+const LARGE_GAP: f64 = 0.2;
+
+/// One arm's path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathView {
+    /// Steps done at the origin: the newest snapshot when the axes were taken.
+    pub origin_step: u64,
+    /// Share of the snapshots' variance along each axis, strongest first; empty before there is a plane.
+    #[serde(with = "nulls_as_nan")]
+    pub shares: Vec<f64>,
+    /// The kept snapshots, oldest first; the first and the newest are always there.
+    pub points: Vec<PathPoint>,
+    /// Between the points' losses and the map under them.
+    pub gap: PathGap,
+}
+
+/// One snapshot of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathPoint {
+    /// Steps done.
+    pub step: u64,
+    /// Along the first axis, L2 distance from the origin.
+    #[serde(with = "null_as_nan")]
+    pub x: f64,
+    /// Along the second axis.
+    #[serde(with = "null_as_nan")]
+    pub y: f64,
+    /// Loss of these weights, not of their projection, on the maps' images, nats.
+    #[serde(with = "null_as_nan")]
+    pub loss: f64,
+    /// The map under the point, nats; NaN without a map.
+    #[serde(with = "null_as_nan")]
+    pub drawn: f64,
+    /// Angle at which the stretch from here to the next point crosses the map's isocurves, degrees; NaN for the last
+    /// point and without a map.
+    #[serde(with = "null_as_nan")]
+    pub angle_deg: f64,
+}
+
+impl PathPoint {
+    /// A point of which the map says nothing yet.
+    pub fn new(step: u64, (x, y): (f64, f64), loss: f64) -> Self {
+        Self { step, x, y, loss, drawn: f64::NAN, angle_deg: f64::NAN }
+    }
+}
+
+impl PathView {
+    /// Reads off the map what it says of the path: the loss under each point, the angle of each stretch, the gap.
+    pub fn read_off(&mut self, map: &LossMap) {
+        let grid = Grid { xs: &map.xs, ys: &map.ys, values: &map.loss };
+        let places: Vec<(f64, f64)> = self.points.iter().map(|p| (p.x, p.y)).collect();
+        let angles = crossing::stretch_angles(grid, &places);
+        for (index, point) in self.points.iter_mut().enumerate() {
+            point.drawn = crossing::value_under(grid, (point.x, point.y));
+            point.angle_deg = angles.get(index).copied().unwrap_or(f64::NAN);
+        }
+        let pairs: Vec<(f64, f64)> = self.points.iter().map(|p| (p.loss, p.drawn)).collect();
+        let crossing::Gap { median, max, relative } = crossing::gap(&pairs);
+        self.gap = PathGap { median, max, relative };
+    }
+
+    /// Whether the map is far from the losses on the path.
+    pub fn gap_is_large(&self) -> bool {
+        self.gap.relative > LARGE_GAP
+    }
+
+    /// Where the arm was after `step` steps: between the two points around it; none outside the path.
+    pub fn at(&self, step: u64) -> Option<(f64, f64)> {
+        let next = self.points.iter().position(|p| p.step >= step)?;
+        let to = self.points.get(next)?;
+        if to.step == step {
+            return Some((to.x, to.y));
+        }
+        let from = self.points.get(next.checked_sub(1)?)?;
+        let part = (step - from.step) as f64 / (to.step - from.step) as f64;
+        Some((from.x + part * (to.x - from.x), from.y + part * (to.y - from.y)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::event::SurfaceStats;
+
+    #[test]
+    fn a_path_down_a_bowl_crosses_its_isocurves() {
+        // (x^2 + y^2) / 2 + 0.25 on a grid, and a path straight in along x.
+        let axis: Vec<f64> = (-8..=8).map(|i| f64::from(i) / 2.0).collect();
+        let loss = axis.iter().flat_map(|y| axis.iter().map(move |x| 0.5 * (x * x + y * y) + 0.25));
+        let nan = f64::NAN;
+        let map = LossMap {
+            step: 30,
+            taken_s: 0.0,
+            loss: loss.collect(),
+            xs: axis.clone(),
+            ys: axis,
+            isolines: Vec::new(),
+            images: 1,
+            cosine: 0.0,
+            complete: true,
+            stats: SurfaceStats { center: nan, min: nan, median: nan, max: nan, points: 0 },
+        };
+        let point = |step: u64, x: f64| PathPoint::new(step, (x, 0.0), 0.5 * x * x);
+        let points = vec![point(0, 3.0), point(10, 2.0), point(20, 1.0), point(30, 0.0)];
+        let mut path = PathView { points, ..PathView::default() };
+        path.read_off(&map);
+        assert!(path.points[..3].iter().all(|p| (p.angle_deg - 90.0).abs() < 1e-9));
+        assert!(path.points[3].angle_deg.is_nan());
+        assert_eq!(path.points[0].drawn, 4.75);
+        // The map lies 0.25 too high everywhere; the losses range over 4.5.
+        assert!((path.gap.median - 0.25).abs() < 1e-12 && (path.gap.max - 0.25).abs() < 1e-12);
+        assert!((path.gap.relative - 0.25 / 4.5).abs() < 1e-12 && !path.gap_is_large());
+        assert_eq!(path.at(15), Some((1.5, 0.0)));
+        assert_eq!((path.at(0), path.at(31)), (Some((3.0, 0.0)), None));
+    }
+}
