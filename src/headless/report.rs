@@ -7,7 +7,9 @@ use indicatif::ProgressBar;
 
 use crate::arm::ArmName;
 use crate::record::Recorder;
-use crate::telemetry::event::{Event, RunDone, RunStarted, RunStatus, StepSample};
+use crate::telemetry::event::{
+    ArmInfo, ControlChange, Event, FORK, RunDone, RunStarted, RunStatus, StepSample,
+};
 
 /// Writes a run's events as text; a progress bar on the same terminal steps aside for it.
 pub struct TextReport<W: Write> {
@@ -21,8 +23,17 @@ pub struct TextReport<W: Write> {
 #[derive(Default)]
 struct Seen {
     latest: Option<StepSample>,
+    info: Option<ArmInfo>,
     first_layers: Vec<f64>,
     last_layers: Vec<f64>,
+}
+
+impl Seen {
+    /// Gradient norms at both ends of the trunk.
+    fn ends_of_trunk(&self, norms: &[f64]) -> String {
+        let ends = self.info.as_ref().and_then(|info| info.ends_of_trunk(norms));
+        ends.map_or("-".to_owned(), |[stem, last]| format!("{stem:.2e} / {last:.2e}"))
+    }
 }
 
 impl<W: Write> TextReport<W> {
@@ -48,8 +59,17 @@ impl<W: Write> TextReport<W> {
         for arm in &run.arms {
             let (count, layers) = (arm.parameters, arm.layers.len());
             self.line(&format!("  {}: {count} parameters, {layers} weight layers", arm.name))?;
+            self.arms.entry(arm.name.clone()).or_default().info = Some(arm.clone());
         }
         Ok(())
+    }
+
+    /// A fork has its parent's network.
+    fn inherit(&mut self, change: &ControlChange) {
+        if let (FORK, Some(parent), Some(child)) = (&*change.key, &change.arm, &change.name) {
+            let info = self.arms.get(parent).and_then(|seen| seen.info.clone());
+            self.arms.entry(child.clone()).or_default().info = info;
+        }
     }
 
     fn step(&mut self, sample: &StepSample) {
@@ -78,14 +98,14 @@ impl<W: Write> TextReport<W> {
         ))?;
         for arm in &done.arms {
             let seen = self.arms.remove(&arm.name).unwrap_or_default();
-            let angle = seen.latest.map_or(f64::NAN, |s| s.angle.full_deg);
+            let angle = seen.latest.as_ref().map_or(f64::NAN, |s| s.angle.full_deg);
             let row = format!(
                 "{:width$}  {:>9}  {:>8}  {:>21}  {:>21}  {:>7}  {}",
                 arm.name,
                 figure(arm.loss, |v| format!("{v:.4}")),
                 figure(arm.test_err, |v| format!("{:.1} %", v * 100.0)),
-                stem_and_last(&seen.first_layers),
-                stem_and_last(&seen.last_layers),
+                seen.ends_of_trunk(&seen.first_layers),
+                seen.ends_of_trunk(&seen.last_layers),
                 figure(angle, |v| format!("{v:.0} deg")),
                 arm.verdict
             );
@@ -101,14 +121,6 @@ impl<W: Write> TextReport<W> {
 /// A figure that may not exist.
 fn figure(value: f64, show: impl FnOnce(f64) -> String) -> String {
     if value.is_finite() { show(value) } else { "-".to_owned() }
-}
-
-/// Gradient norms at both ends of the trunk; the head's is left out, for its weights start near zero.
-fn stem_and_last(layers: &[f64]) -> String {
-    match layers {
-        [stem, .., last, _head] => format!("{stem:.2e} / {last:.2e}"),
-        _ => "-".to_owned(),
-    }
 }
 
 impl<W: Write + Send> Recorder for TextReport<W> {
@@ -133,6 +145,7 @@ impl<W: Write + Send> Recorder for TextReport<W> {
                 ))
             }
             Event::Control(c) => {
+                self.inherit(c);
                 let whose = c.arm.as_ref().map_or("all arms", ArmName::as_str);
                 self.line(&format!(
                     "{:>8.1} s  step {:>6}  {whose}: {} {} -> {}",

@@ -154,7 +154,7 @@ pub fn largest_difference(exact: &[f64], found: &[f64]) -> f64 {
 pub fn operations(plan: &Plan, (height, width): (i64, i64)) -> f64 {
     let half = |(h, w): (i64, i64), stride: i64| ((h - 1) / stride + 1, (w - 1) / stride + 1);
     let mut at = (height, width);
-    let mut products = 0;
+    let (mut products, mut linears) = (0, plan.params[plan.head.weight].len());
     let mut conv = |conv: ConvPlan, (h, w): (i64, i64)| {
         let to = half((h, w), conv.stride);
         products += plan.params[conv.weight].len() * to.0 * to.1;
@@ -170,10 +170,15 @@ pub fn operations(plan: &Plan, (height, width): (i64, i64)) -> f64 {
                 let inner = conv(block.conv1, at);
                 conv(block.conv2, inner)
             }
-            Stage::Mean => (1, 1),
+            Stage::MaxPool => (at.0 / 2, at.1 / 2),
+            Stage::Mean | Stage::Flatten => (1, 1),
+            Stage::Linear(linear) => {
+                linears += plan.params[linear.weight].len();
+                at
+            }
         };
     }
-    2.0 * (products + plan.params[plan.head.weight].len()) as f64
+    2.0 * (products + linears) as f64
 }
 
 /// Operations a second of a large matrix product on `threads` threads: what the machine can do.

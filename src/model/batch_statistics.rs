@@ -42,11 +42,16 @@ impl Pass for OfTheBatch<'_> {
     type Signal = Tensor;
 
     fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
-        self.norm(&convolve(x, &self.param(conv.weight)?, conv)?, conv.norm)
+        let bias = conv.bias.map(|bias| self.param(bias)).transpose()?;
+        self.norm(&convolve(x, &self.param(conv.weight)?, bias.as_ref(), conv)?, conv.norm)
     }
 
     fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
-        x.f_linear(&self.param(linear.weight)?, Some(&self.param(linear.weight + 1)?))
+        let y = x.f_linear(&self.param(linear.weight)?, Some(&self.param(linear.weight + 1)?))?;
+        match linear.norm {
+            Some(norm) => self.norm(&y, norm),
+            None => Ok(y),
+        }
     }
 }
 
@@ -57,14 +62,14 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::super::network::Network;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::super::{Folded, initial_weights};
     use super::*;
 
     #[test]
     fn it_is_the_training_forward_pass_without_its_traces() {
-        for skip in [true, false] {
-            let plan = Arc::new(Plan::resnet(&spec(14, 4), skip, 3, 10));
+        let resnet = |skip| Plan::resnet(&spec(14, 4), skip, 3, 10);
+        for plan in [resnet(true), resnet(false), vgg9(3, [3, 12, 12], 10)].map(Arc::new) {
             let mut net =
                 Network::new(Arc::clone(&plan), &initial_weights(&plan, 2), Device::Cpu).unwrap();
             let images = Tensor::randn([16, 3, 12, 12], (Kind::Float, Device::Cpu));

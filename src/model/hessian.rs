@@ -14,7 +14,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::fold::FoldedLayout;
 use super::network::{Weights, convolve, to_channels_last, view};
-use super::pass::{Pass, Signal, run};
+use super::pass::{POOL, Pass, Signal, run};
 use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// A network at fixed weights, ready for products.
@@ -140,11 +140,11 @@ impl Pass for Along<'_> {
     fn conv(&self, x: &Dual, conv: ConvPlan) -> Result<Dual, TchError> {
         let norm = &self.product.plan.norms[conv.norm];
         let shift = self.product.params[norm.weight + 1].f_view([-1, 1, 1])?;
-        self.layer(x, conv.weight, &shift, |x, w| convolve(x, w, conv))
+        self.layer(x, conv.weight, &shift, |x, w| convolve(x, w, None, conv))
     }
 
     fn linear(&self, x: &Dual, linear: LinearPlan) -> Result<Dual, TchError> {
-        let shift = &self.product.params[linear.weight + 1];
+        let shift = &self.product.params[self.product.plan.shift(linear)];
         self.layer(x, linear.weight, shift, |x, w| x.f_linear(w, None::<&Tensor>))
     }
 }
@@ -166,6 +166,23 @@ impl Signal for Dual {
         Ok(Self { value, along })
     }
 
+    fn max_pool(&self) -> Result<Self, TchError> {
+        let (value, largest) =
+            self.value.f_max_pool2d_with_indices(POOL, POOL, [0, 0], [1, 1], false)?;
+        // What is derived is the pixel that was taken.
+        let taken = |along: &Tensor| {
+            let places = largest.f_flatten(2, 3)?;
+            along.f_flatten(2, 3)?.f_gather(2, &places, false)?.f_view_as(&value)
+        };
+        let along = self.along.as_ref().map(taken).transpose()?;
+        Ok(Self { value, along })
+    }
+
+    fn flatten(&self) -> Result<Self, TchError> {
+        let along = self.along.as_ref().map(Signal::flatten).transpose()?;
+        Ok(Self { value: Signal::flatten(&self.value)?, along })
+    }
+
     fn mean(&self) -> Result<Self, TchError> {
         let along = self.along.as_ref().map(Signal::mean).transpose()?;
         Ok(Self { value: Signal::mean(&self.value)?, along })
@@ -177,7 +194,7 @@ pub(crate) mod tests {
     use tch::Device;
 
     use super::super::fold::tests::reference;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::super::{Network, ParamKind, initial_weights};
     use super::*;
 
@@ -187,7 +204,11 @@ pub(crate) mod tests {
         skip: bool,
         images: i64,
     ) -> (Arc<Plan>, Weights, Tensor, Tensor) {
-        let plan = Arc::new(Plan::resnet(&spec(8, width), skip, 1, 3));
+        setting_of(Plan::resnet(&spec(8, width), skip, 1, 3), images)
+    }
+
+    fn setting_of(plan: Plan, images: i64) -> (Arc<Plan>, Weights, Tensor, Tensor) {
+        let plan = Arc::new(plan);
         let mut row_major = initial_weights(&plan, 5);
         for p in plan.params.iter().filter(|p| p.kind != ParamKind::Conv) {
             for i in p.offset..p.offset + p.len() {
@@ -235,8 +256,12 @@ pub(crate) mod tests {
 
     #[test]
     fn products_are_those_of_a_double_backward_and_of_differences_of_the_gradient() {
-        for (skip, width) in [(true, 2), (false, 3), (true, 8)] {
-            let (plan, weights, x, y) = setting(width, skip, 12);
+        let resnet = |skip, width| Plan::resnet(&spec(8, width), skip, 1, 3);
+        let vgg9 = vgg9(3, [1, 8, 8], 3);
+        for (which, plan) in
+            [resnet(true, 2), resnet(false, 3), resnet(true, 8), vgg9].into_iter().enumerate()
+        {
+            let (plan, weights, x, y) = setting_of(plan, 12);
             let product = HessianProduct::new(Arc::clone(&plan), &weights).unwrap();
             let v = weights.theta.sin() * 0.5 + (&weights.theta * 37.0).cos();
             let found = product.of(&v, [(&x, &y)]).unwrap();
@@ -247,7 +272,7 @@ pub(crate) mod tests {
             let rows = Tensor::run_backward(&[g.dot(&layers(&plan, &v))], &leaves, false, false);
             let twice = Tensor::cat(&rows.iter().map(|r| r.reshape([-1])).collect::<Vec<_>>(), 0);
             let off = gap(&layers(&plan, &found), &twice);
-            assert!(off < 1e-4, "double backward, width {width}: {off}");
+            assert!(off < 1e-4, "double backward, network {which}: {off}");
 
             // In double precision, and so small that no ReLU changes sides.
             let step = 1e-7;
@@ -265,7 +290,7 @@ pub(crate) mod tests {
             };
             let differences = (moved(step) - moved(-step)) / (2.0 * step);
             let off = gap(&differences, &twice);
-            assert!(off < 1e-5, "differences, width {width}: {off}");
+            assert!(off < 1e-5, "differences, network {which}: {off}");
         }
     }
 

@@ -20,7 +20,8 @@ pub use init::initial_weights;
 pub use kernel::{Block, Kernel, Prepared, Scratch};
 pub use network::{Network, Weights};
 pub use plan::{
-    BlockPlan, ConvPlan, LinearPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut, Stage,
+    BlockPlan, ConvPlan, LinearPlan, NormPlan, NormedPlan, ParamKind, ParamPlan, Plan, Shortcut,
+    Stage,
 };
 pub use probes::Probes;
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};

@@ -225,12 +225,18 @@ impl Pass for Training<'_> {
     type Signal = Tensor;
 
     fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
-        self.net.norm(&convolve(x, &self.net.params[conv.weight], conv)?, conv.norm)
+        let Network { params, .. } = self.net;
+        let bias = conv.bias.map(|bias| &params[bias]);
+        self.net.norm(&convolve(x, &params[conv.weight], bias, conv)?, conv.norm)
     }
 
     fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
-        let params = &self.net.params;
-        x.f_linear(&params[linear.weight], Some(&params[linear.weight + 1]))
+        let Network { params, .. } = self.net;
+        let y = x.f_linear(&params[linear.weight], Some(&params[linear.weight + 1]))?;
+        match linear.norm {
+            Some(norm) => self.net.norm(&y, norm),
+            None => Ok(y),
+        }
     }
 
     fn at_input(&mut self, x: Tensor) -> Result<Tensor, TchError> {
@@ -255,21 +261,26 @@ impl Pass for Training<'_> {
 /// Channels that oneDNN's kernels take at once.
 const LANES: i64 = 8;
 
-/// A conv without bias.
+/// A conv by itself, with or without bias.
 ///
 /// A 1x1 conv whose channels fill no vector is made as a matrix product: oneDNN's `jit_avx2_1x1_convolution_bwd_weights_t`
 /// (libtorch 2.11.0, on processors without AVX-512) writes such a conv's weight gradient beyond its end.
-pub(super) fn convolve(x: &Tensor, weight: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+pub(super) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    conv: ConvPlan,
+) -> Result<Tensor, TchError> {
     let (out, into, height, width) = weight.size4()?;
     let fills = out % LANES == 0 && into % LANES == 0;
     if (height, width, conv.padding) == (1, 1, 0) && !fills {
         let taken = x.f_slice(2, None, None, conv.stride)?.f_slice(3, None, None, conv.stride)?;
         let rows = taken.f_permute([0, 2, 3, 1])?;
-        let y = rows.f_linear(&weight.f_reshape([out, into])?, None::<&Tensor>)?;
+        let y = rows.f_linear(&weight.f_reshape([out, into])?, bias)?;
         return y.f_permute([0, 3, 1, 2]);
     }
     let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
-    x.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+    x.f_conv2d(weight, bias, stride, padding, [1, 1], 1)
 }
 
 /// The images with their channels innermost in memory, as the weights are. With one channel the two layouts are the
@@ -281,13 +292,20 @@ pub(super) fn to_channels_last(images: &Tensor) -> Result<Tensor, TchError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::initial_weights;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::*;
 
     pub(crate) fn network(skip: bool) -> Network {
-        let plan = Arc::new(Plan::resnet(&spec(8, 4), skip, 3, 10));
+        of(Plan::resnet(&spec(8, 4), skip, 3, 10))
+    }
+
+    fn of(plan: Plan) -> Network {
         let weights = initial_weights(&plan, 1);
-        Network::new(plan, &weights, Device::Cpu).unwrap()
+        Network::new(Arc::new(plan), &weights, Device::Cpu).unwrap()
+    }
+
+    fn both_families() -> [Network; 2] {
+        [network(true), of(vgg9(3, [3, 8, 8], 10))]
     }
 
     fn batch() -> (Tensor, Tensor) {
@@ -310,8 +328,8 @@ pub(crate) mod tests {
             let x = Tensor::randn([2, channels, 6, 6], (Kind::Float, Device::Cpu));
             let x = to_channels_last(&x).unwrap();
             let weight = Tensor::randn([2 * channels, channels, 1, 1], (Kind::Float, Device::Cpu));
-            let conv = ConvPlan { weight: 0, norm: 0, stride: 2, padding: 0 };
-            let found = convolve(&x, &weight, conv).unwrap();
+            let conv = ConvPlan { weight: 0, bias: None, norm: 0, stride: 2, padding: 0 };
+            let found = convolve(&x, &weight, None, conv).unwrap();
             let wanted = x.conv2d(&weight, None::<Tensor>, [2, 2], [0, 0], [1, 1], 1);
             assert_eq!(found.size(), wanted.size());
             let gap: f64 = (&found - &wanted).abs().max().try_into().unwrap();
@@ -321,38 +339,41 @@ pub(crate) mod tests {
 
     #[test]
     fn packing_and_unpacking_keep_pytorchs_order() {
-        let plan = Plan::resnet(&spec(8, 4), true, 3, 10);
-        let weights: Vec<f32> = (0..plan.scalars()).map(|i| i as f32).collect();
-        let flat = plan.pack(&weights, Device::Cpu).unwrap();
-        for p in &plan.params {
-            let back: Vec<f32> = plan.unpack(&flat, p).unwrap().view([-1]).try_into().unwrap();
-            let (from, to) = (p.offset as usize, (p.offset + p.len()) as usize);
-            assert_eq!(back, &weights[from..to], "{}", p.name);
+        for net in both_families() {
+            let plan = net.plan();
+            let weights: Vec<f32> = (0..plan.scalars()).map(|i| i as f32).collect();
+            let flat = plan.pack(&weights, Device::Cpu).unwrap();
+            for p in &plan.params {
+                let back: Vec<f32> = plan.unpack(&flat, p).unwrap().view([-1]).try_into().unwrap();
+                let (from, to) = (p.offset as usize, (p.offset + p.len()) as usize);
+                assert_eq!(back, &weights[from..to], "{}", p.name);
+            }
         }
     }
 
     #[test]
     fn backward_fills_the_flat_gradient_and_accumulates() {
-        let mut net = network(true);
-        loss(&mut net, None).backward();
-        let once = net.grad().copy();
-        assert!(f64::try_from(once.norm()).unwrap() > 0.0);
-        let whole: f64 = once.square().sum(Kind::Double).try_into().unwrap();
-        let parts: f64 = (0..net.plan().params.len())
-            .map(|i| f64::try_from(net.grad_of(i).unwrap().square().sum(Kind::Double)).unwrap())
-            .sum();
-        assert!((whole - parts).abs() < 1e-6 * whole);
-        loss(&mut net, None).backward();
-        let twice: f64 = (net.grad() - &once * 2.0).norm().try_into().unwrap();
-        assert!(twice < 1e-5 * whole.sqrt(), "{twice}");
-        net.zero_grad().unwrap();
-        assert_eq!(f64::try_from(net.grad().norm()).unwrap(), 0.0);
+        for mut net in both_families() {
+            loss(&mut net, None).backward();
+            let once = net.grad().copy();
+            assert!(f64::try_from(once.norm()).unwrap() > 0.0);
+            let whole: f64 = once.square().sum(Kind::Double).try_into().unwrap();
+            let parts: f64 = (0..net.plan().params.len())
+                .map(|i| f64::try_from(net.grad_of(i).unwrap().square().sum(Kind::Double)).unwrap())
+                .sum();
+            assert!((whole - parts).abs() < 1e-6 * whole);
+            loss(&mut net, None).backward();
+            let twice: f64 = (net.grad() - &once * 2.0).norm().try_into().unwrap();
+            assert!(twice < 1e-5 * whole.sqrt(), "{twice}");
+            net.zero_grad().unwrap();
+            assert_eq!(f64::try_from(net.grad().norm()).unwrap(), 0.0);
+        }
     }
 
     /// Central differences of the loss along the gradient itself: |g|^2.
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
-        let mut net = network(true);
+        let [mut net, _] = both_families();
         // The head starts near zero and would hide the trunk's gradient.
         let head = net.plan().params[net.plan().head.weight].clone();
         let _ = tch::no_grad(|| view(net.theta(), &head).unwrap().fill_(0.05));

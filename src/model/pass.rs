@@ -4,14 +4,21 @@ use tch::{Kind, TchError, Tensor};
 
 use super::plan::{BlockPlan, ConvPlan, LinearPlan, Plan, Shortcut, Stage};
 
+/// Side and stride of a pool.
+pub(super) const POOL: [i64; 2] = [2, 2];
+
 /// What flows through a network: [batch, channels, h, w], and behind the last pixels [batch, channels].
 pub(super) trait Signal: Sized {
     /// max(0, x), in place.
     fn relu(self) -> Result<Self, TchError>;
     /// The sum, in place.
     fn add(self, other: &Self) -> Result<Self, TchError>;
+    /// The largest of each 2x2 pixels.
+    fn max_pool(&self) -> Result<Self, TchError>;
     /// The mean of each channel over its pixels.
     fn mean(&self) -> Result<Self, TchError>;
+    /// All pixels in one row: channel by channel, row by row.
+    fn flatten(&self) -> Result<Self, TchError>;
 }
 
 /// One kind of pass.
@@ -22,7 +29,7 @@ pub(super) trait Pass {
     /// A conv and its batch norm.
     fn conv(&self, x: &Self::Signal, conv: ConvPlan) -> Result<Self::Signal, TchError>;
 
-    /// A linear layer.
+    /// A linear layer, and its batch norm if it has one.
     fn linear(&self, x: &Self::Signal, linear: LinearPlan) -> Result<Self::Signal, TchError>;
 
     /// Takes note of a block's input.
@@ -55,7 +62,10 @@ pub(super) fn run<P: Pass>(
         x = match stage {
             Stage::Conv(conv) => pass.conv(&x, *conv)?.relu()?,
             Stage::Block(block) => through_block(block, pass, x)?,
+            Stage::MaxPool => x.max_pool()?,
             Stage::Mean => x.mean()?,
+            Stage::Flatten => x.flatten()?,
+            Stage::Linear(linear) => pass.linear(&x, *linear)?.relu()?,
         };
     }
     pass.linear(&x, plan.head)
@@ -88,6 +98,14 @@ impl Signal for Tensor {
 
     fn add(mut self, other: &Self) -> Result<Self, TchError> {
         self.f_add_(other)
+    }
+
+    fn max_pool(&self) -> Result<Self, TchError> {
+        self.f_max_pool2d(POOL, POOL, [0, 0], [1, 1], false)
+    }
+
+    fn flatten(&self) -> Result<Self, TchError> {
+        self.f_flatten(1, -1)
     }
 
     fn mean(&self) -> Result<Self, TchError> {

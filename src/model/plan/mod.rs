@@ -11,6 +11,8 @@ use crate::telemetry::event::{ArmInfo, LayerInfo};
 pub enum ParamKind {
     /// Conv weight [out, in, k, k].
     Conv,
+    /// Conv bias [out].
+    ConvBias,
     /// Batch-norm weight [c].
     NormWeight,
     /// Batch-norm bias [c].
@@ -51,11 +53,13 @@ impl ParamPlan {
     }
 }
 
-/// A conv without bias and the batch norm behind it.
+/// A conv and the batch norm behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvPlan {
     /// Index of its weight in [`Plan::params`].
     pub weight: usize,
+    /// Index of its bias, if it has one.
+    pub bias: Option<usize>,
     /// Stride.
     pub stride: i64,
     /// Padding.
@@ -101,11 +105,24 @@ pub struct BlockPlan {
     pub shortcut: Shortcut,
 }
 
-/// The head: a linear layer with bias.
+/// A linear layer with bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearPlan {
     /// Index of its weight in [`Plan::params`]; the bias follows it.
     pub weight: usize,
+    /// The batch norm behind it, an index into [`Plan::norms`]; none for the head.
+    pub norm: Option<usize>,
+}
+
+/// A layer with the batch norm behind it, as one folds into the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NormedPlan {
+    /// Index of the layer's weight in [`Plan::params`].
+    pub weight: usize,
+    /// Index of the layer's bias, if it has one.
+    pub bias: Option<usize>,
+    /// Index of the batch norm in [`Plan::norms`].
+    pub norm: usize,
 }
 
 /// One stage of a trunk.
@@ -115,8 +132,14 @@ pub enum Stage {
     Conv(ConvPlan),
     /// A residual block, or its twin without shortcut.
     Block(BlockPlan),
+    /// The largest of each 2x2 pixels; an odd last row or column is left out, as PyTorch does.
+    MaxPool,
     /// The mean of each channel over all pixels.
     Mean,
+    /// All pixels in one row: channel by channel, row by row.
+    Flatten,
+    /// A linear layer, its batch norm, ReLU.
+    Linear(LinearPlan),
 }
 
 /// A network: stages in the order in which images go through them, then the head. Parameters are in state-dict order.
@@ -156,7 +179,7 @@ impl Plan {
     pub fn blocks(&self) -> impl Iterator<Item = &BlockPlan> {
         self.stages.iter().filter_map(|stage| match stage {
             Stage::Block(block) => Some(block),
-            Stage::Conv(_) | Stage::Mean => None,
+            _ => None,
         })
     }
 
@@ -172,10 +195,28 @@ impl Plan {
                     };
                     [Some(b.conv1), Some(b.conv2), projection]
                 }
-                Stage::Mean => [None; 3],
+                Stage::MaxPool | Stage::Mean | Stage::Flatten | Stage::Linear(_) => [None; 3],
             };
             convs.into_iter().flatten()
         })
+    }
+
+    /// All layers with a batch norm behind them.
+    pub fn normed(&self) -> impl Iterator<Item = NormedPlan> + '_ {
+        let convs =
+            self.convs().map(|c| NormedPlan { weight: c.weight, bias: c.bias, norm: c.norm });
+        let linears = self.stages.iter().filter_map(|stage| match stage {
+            Stage::Linear(LinearPlan { weight, norm: Some(norm) }) => {
+                Some(NormedPlan { weight: *weight, bias: Some(weight + 1), norm: *norm })
+            }
+            _ => None,
+        });
+        convs.chain(linears)
+    }
+
+    /// Where the bias of a linear layer lies once batch norms are folded: in its batch norm's, or in its own.
+    pub(super) fn shift(&self, linear: LinearPlan) -> usize {
+        linear.norm.map_or(linear.weight, |norm| self.norms[norm].weight) + 1
     }
 
     /// The plan as events tell it.
@@ -185,6 +226,7 @@ impl Plan {
             name: name.clone(),
             parameters: self.scalars().unsigned_abs(),
             layers: self.layers().map(|(_, p)| layer(p)).collect(),
+            blocks: self.blocks().count(),
         }
     }
 }
@@ -197,6 +239,12 @@ pub(crate) mod tests {
     /// A small network for tests.
     pub(crate) fn spec(depth: i64, width: i64) -> ModelSpec {
         ModelSpec { family: Family::Resnet, depth, width, widen: 1, init: Init::KaimingNormal }
+    }
+
+    /// A small VGG-9 for tests.
+    pub(crate) fn vgg9(width: i64, image: [i64; 3], classes: i64) -> Plan {
+        let spec = ModelSpec { family: Family::Vgg9, ..spec(9, width) };
+        Plan::of(&spec, false, image, classes)
     }
 
     #[test]
@@ -231,14 +279,49 @@ pub(crate) mod tests {
 
     #[test]
     fn parameters_and_statistics_fill_their_vectors_without_gaps() {
-        let plan = Plan::resnet(&spec(20, 6), true, 3, 10);
-        let mut next = 0;
-        for p in &plan.params {
-            assert_eq!(p.offset, next);
-            next += p.len();
+        for (plan, layers) in
+            [(Plan::resnet(&spec(20, 6), true, 3, 10), 20 + 2), (vgg9(6, [3, 9, 17], 10), 9)]
+        {
+            let mut next = 0;
+            for p in &plan.params {
+                assert_eq!(p.offset, next);
+                next += p.len();
+            }
+            assert_eq!(next, plan.scalars());
+            assert_eq!(plan.layers().count(), layers);
+            // Every batch norm stands behind one layer, and is as wide.
+            let mut norms: Vec<usize> = plan.normed().map(|l| l.norm).collect();
+            norms.sort_unstable();
+            assert_eq!(norms, (0..plan.norms.len()).collect::<Vec<_>>());
+            for layer in plan.normed() {
+                let wide = plan.params[layer.weight].shape[0];
+                assert_eq!(plan.norms[layer.norm].channels, wide);
+                assert!(layer.bias.is_none_or(|b| plan.params[b].shape == [wide]));
+            }
         }
-        assert_eq!(next, plan.scalars());
-        assert_eq!(plan.convs().count(), plan.norms.len());
-        assert_eq!(plan.layers().count(), 20 + 2);
+    }
+
+    #[test]
+    fn a_vgg9_counts_its_modules_as_pytorch_does() {
+        let plan = vgg9(64, [3, 32, 32], 10);
+        let layers: Vec<(&str, &[i64])> =
+            plan.layers().map(|(_, p)| (p.name.as_str(), &p.shape[..])).collect();
+        let wanted: [(&str, &[i64]); 9] = [
+            ("features.0.weight", &[64, 3, 3, 3]),
+            ("features.3.weight", &[64, 64, 3, 3]),
+            ("features.7.weight", &[128, 64, 3, 3]),
+            ("features.10.weight", &[128, 128, 3, 3]),
+            ("features.14.weight", &[256, 128, 3, 3]),
+            ("features.17.weight", &[256, 256, 3, 3]),
+            ("features.20.weight", &[256, 256, 3, 3]),
+            ("classifier.0.weight", &[256, 4096]),
+            ("classifier.3.weight", &[10, 256]),
+        ];
+        assert_eq!(layers, wanted);
+        assert_eq!(plan.norms.last().map(|n| n.name.as_str()), Some("classifier.1"));
+        assert_eq!(plan.blocks().count(), 0);
+        // 28 pixels of MNIST: 14, 7, and three of the seven.
+        let odd = vgg9(2, [1, 28, 28], 10);
+        assert!(odd.params.iter().any(|p| p.shape == [8, 8 * 3 * 3]));
     }
 }
