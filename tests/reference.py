@@ -12,22 +12,18 @@ import json, os, sys, tomllib
 import h5py, numpy, torch
 import torch.nn as nn, torch.nn.functional as F
 from safetensors.torch import load_file
-from reference_net import ResNet
+from reference_net import network
 
 
 def text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def network(arm, images):
-    return ResNet(arm["depth"], arm["width"] * arm["widen"], arm["skip"], images["train_images"].shape[1], 10)
-
-
 def check_surface(path, arms, images):
     """Every computed point of a surface file, by the reference method."""
     with h5py.File(path) as f:
         about = {k: text(v) if not isinstance(v, numpy.ndarray) else v.tolist() for k, v in f.attrs.items()}
-        net = network(next(a for a in arms if a["name"] == about["arm"]), images)
+        net = network(next(a for a in arms if a["name"] == about["arm"]), images["train_images"].shape[1:], 10)
         state = load_file(about["checkpoint"])
         net.load_state_dict(state, strict=True)
         net.eval()
@@ -42,7 +38,7 @@ def check_surface(path, arms, images):
         if about["bn"] == "batch":
             net.train()
             for module in net.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                     module.momentum = 0.0
         xs, ys = f["xcoordinates"][:], f["ycoordinates"][:] if "ycoordinates" in f else [0.0]
         loss, acc = (f[f"{split}_{name}"][:].reshape(len(ys), len(xs)) for name in ("loss", "acc"))
@@ -75,12 +71,12 @@ torch.set_grad_enabled(False)
 for path in sys.argv[4:]:
     check_surface(path, arms, images)
 for arm in arms if len(sys.argv) < 5 else []:
-    net = network(arm, images)
+    net = network(arm, images["train_images"].shape[1:], 10)
     state = load_file(os.path.join(run, f"step-{step:08}", f"{arm['name']}.safetensors"))
     net.load_state_dict(state, strict=True)
     net.eval()
-    kinds = {k: str(v.dtype) for k, v in state.items() if k.endswith("num_batches_tracked")}
-    assert all(v == "torch.int64" for v in kinds.values()) and state["bn1.num_batches_tracked"].shape == ()
+    counts = [v for k, v in state.items() if k.endswith("num_batches_tracked")]
+    assert counts and all(v.dtype == torch.int64 and v.shape == () for v in counts)
     wrong = (net(images["test_images"]).argmax(1) != images["test_labels"]).double().mean().item()
 
     with h5py.File(os.path.join(run, "surfaces", f"{step:08}-{arm['name']}.h5")) as f:

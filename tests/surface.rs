@@ -17,7 +17,14 @@ use serde_json::Value;
 fn trained(out: &Path) -> PathBuf {
     let done = landscope(out)
         .args(["--steps", "24", "--set", "model.depth=8", "--set", "map.every=0"])
-        .args(["--set", "checkpoint.every=8", "--set", "checkpoint.keep=0", "--set", "trajectory.keep=0"])
+        .args([
+            "--set",
+            "checkpoint.every=8",
+            "--set",
+            "checkpoint.keep=0",
+            "--set",
+            "trajectory.keep=0",
+        ])
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

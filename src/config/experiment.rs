@@ -120,6 +120,8 @@ pub struct DataSpec {
 pub enum Family {
     /// The CIFAR ResNet, 6n+2 layers.
     Resnet,
+    /// VGG-9 with batch norms: seven convs, two linear layers.
+    Vgg9,
 }
 
 /// How weights are drawn.
@@ -135,7 +137,7 @@ pub enum Init {
 pub struct ModelSpec {
     /// Family.
     pub family: Family,
-    /// Layers with weights, 6n+2.
+    /// Layers with weights: 6n+2, or 9.
     pub depth: i64,
     /// Channels of the first stage before widening.
     pub width: i64,

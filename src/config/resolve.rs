@@ -14,9 +14,11 @@ use crate::arm::{ArmName, MAX_ARMS, PerArm};
 
 /// Deepest network accepted: beyond ResNet-1202, the deepest of the original paper.
 const MAX_DEPTH: i64 = 1202;
+/// Layers with weights of a VGG-9.
+const VGG9_DEPTH: i64 = 9;
 /// Widest first stage accepted, widening included: 16 channels times 64.
 const MAX_WIDTH: i64 = 1024;
-/// Sides of images accepted: three stages halve the side twice, and 4 pixels are left to see.
+/// Sides of images accepted: a ResNet's stages halve the side twice, a VGG-9's pools three times, and a pixel is left.
 const SIZES: std::ops::RangeInclusive<i64> = 8..=256;
 /// Grids accepted: below, a map shows nothing; above, it takes longer than the run.
 const GRIDS: std::ops::RangeInclusive<usize> = 5..=201;
@@ -126,12 +128,13 @@ fn data(typed: &TypedData) -> Resolved<DataSpec> {
 }
 
 fn arms(typed: &Typed) -> Resolved<PerArm<ArmSpec>> {
-    let twins = [("skip", true), ("noskip", false)].map(|(name, skip)| TypedArm {
-        name: Some(name.to_owned()),
-        skip: Some(skip),
-        ..TypedArm::default()
-    });
-    let given = if typed.arm.is_empty() { &twins[..] } else { &typed.arm };
+    let usual: Vec<TypedArm>;
+    let given = if typed.arm.is_empty() {
+        usual = usual_arms(typed.model.family.unwrap_or(Family::Resnet));
+        &usual
+    } else {
+        &typed.arm
+    };
     checked("[[arm]] count", given.len(), |n| *n <= MAX_ARMS, &format!("1 to {MAX_ARMS} arms"))?;
     let mut arms: Vec<ArmSpec> = Vec::new();
     for (index, arm) in given.iter().enumerate() {
@@ -155,7 +158,7 @@ fn arms(typed: &Typed) -> Resolved<PerArm<ArmSpec>> {
         let label = |section: &str| format!("{section} (arm {text})");
         arms.push(ArmSpec {
             name: ArmName::new(&text),
-            skip: arm.skip.unwrap_or(true),
+            skip: skip(arm, &typed.model, &text)?,
             model: model(&own_model, &typed.model, &label("model"))?,
             train: train(&own_train, &typed.train, &label("train"))?,
         });
@@ -163,12 +166,55 @@ fn arms(typed: &Typed) -> Resolved<PerArm<ArmSpec>> {
     Ok(arms.into_iter().collect())
 }
 
+/// The arms of a config that tells none: the twins, or the one network that has no twin.
+pub(super) fn usual_arms(family: Family) -> Vec<TypedArm> {
+    let arm =
+        |name: &str, skip| TypedArm { name: Some(name.to_owned()), skip, ..TypedArm::default() };
+    match family {
+        Family::Resnet => vec![arm("skip", Some(true)), arm("noskip", Some(false))],
+        Family::Vgg9 => vec![arm("vgg9", None)],
+    }
+}
+
+fn skip(arm: &TypedArm, shared: &TypedModel, name: &str) -> Resolved<bool> {
+    match arm.family.or(shared.family).unwrap_or(Family::Resnet) {
+        Family::Resnet => Ok(arm.skip.unwrap_or(true)),
+        Family::Vgg9 => {
+            let expected = "false or nothing: a vgg9 has no skip connections";
+            checked(&format!("arm {name}.skip"), arm.skip.unwrap_or(false), |skip| !skip, expected)
+        }
+    }
+}
+
+/// Layers with weights. What `[model]` says of another family's is not this arm's.
+fn depth(own: &TypedModel, shared: &TypedModel, family: Family, key: &str) -> Resolved<i64> {
+    let same = shared.family.unwrap_or(Family::Resnet) == family;
+    let depth = own.depth.or(shared.depth.filter(|_| same));
+    match family {
+        Family::Resnet => {
+            let fits = |d: &i64| (8..=MAX_DEPTH).contains(d) && (d - 2) % 6 == 0;
+            let expected = "6n+2 from 8 to 1202, as in 8, 14, 20, 32, 44, 56, 110";
+            checked(key, depth.unwrap_or(56), fits, expected)
+        }
+        Family::Vgg9 => checked(
+            key,
+            depth.unwrap_or(VGG9_DEPTH),
+            |d| *d == VGG9_DEPTH,
+            "9 or nothing: a vgg9 has nine layers",
+        ),
+    }
+}
+
 fn model(own: &TypedModel, shared: &TypedModel, section: &str) -> Resolved<ModelSpec> {
     let key = |k: &str| format!("{section}.{k}");
-    let depth = own.depth.or(shared.depth).unwrap_or(56);
-    let ok = (8..=MAX_DEPTH).contains(&depth) && (depth - 2) % 6 == 0;
-    checked(&key("depth"), depth, |_| ok, "6n+2 from 8 to 1202, as in 8, 14, 20, 32, 44, 56, 110")?;
-    let width = own.width.or(shared.width).unwrap_or(8);
+    let family = own.family.or(shared.family).unwrap_or(Family::Resnet);
+    let depth = depth(own, shared, family, &key("depth"))?;
+    // Of the default run, and of the published network.
+    let usual = match family {
+        Family::Resnet => 8,
+        Family::Vgg9 => 64,
+    };
+    let width = own.width.or(shared.width).unwrap_or(usual);
     let widen = own.widen.or(shared.widen).unwrap_or(1);
     let fits = width >= 1 && widen >= 1 && width.checked_mul(widen).is_some_and(|w| w <= MAX_WIDTH);
     checked(
@@ -178,7 +224,7 @@ fn model(own: &TypedModel, shared: &TypedModel, section: &str) -> Resolved<Model
         "1 to 1024 channels in the first stage",
     )?;
     Ok(ModelSpec {
-        family: own.family.or(shared.family).unwrap_or(Family::Resnet),
+        family,
         depth,
         width,
         widen,
@@ -394,6 +440,16 @@ mod tests {
             ),
             ("[[arm]]\nname = 'a/b'", "arm 1.name = a/b: expected"),
             ("[[arm]]\nname = 'deep'\ndepth = 7", "model (arm deep).depth = 7: expected"),
+            (
+                "[model]\nfamily = 'vgg9'\ndepth = 20",
+                "model (arm vgg9).depth = 20: expected 9 or nothing: a vgg9 has nine layers",
+            ),
+            (
+                "[model]\nfamily = 'vgg9'\n[[arm]]\nname = 'v'\nskip = true",
+                "arm v.skip = true: expected false or nothing: a vgg9 has no skip connections",
+            ),
+            ("[[arm]]\nname = 'v'\nfamily = 'vgg9'\nskip = true", "arm v.skip = true: expected"),
+            ("[model]\nfamily = 'vgg9'\nwidth = 2000", "model (arm vgg9).width x widen = 2000 x 1"),
         ];
         for (text, wanted) in cases {
             let said = refusal(text);
@@ -413,17 +469,43 @@ mod tests {
         assert_eq!((b.skip, b.train.lr, b.model.depth), (false, 0.01, 8));
     }
 
+    #[test]
+    fn a_vgg9_has_one_arm_and_what_the_paper_says() {
+        let e = resolve(&toml::from_str("[model]\nfamily = 'vgg9'\n").unwrap()).unwrap();
+        let arms: Vec<_> = e.arms.values().map(|a| (a.name.as_str(), a.skip, a.model)).collect();
+        let init = Init::KaimingNormal;
+        let model = ModelSpec { family: Family::Vgg9, depth: 9, width: 64, widen: 1, init };
+        assert_eq!(arms, [("vgg9", false, model)]);
+        // Beside ResNets, whose depth is not its own; widths are everybody's.
+        let text = "[model]\ndepth = 20\nwidth = 4\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\nfamily = 'vgg9'";
+        let e = resolve(&toml::from_str(text).unwrap()).unwrap();
+        let told: Vec<_> = e
+            .arms
+            .values()
+            .map(|a| (a.skip, a.model.family, a.model.depth, a.model.width))
+            .collect();
+        assert_eq!(told, [(true, Family::Resnet, 20, 4), (false, Family::Vgg9, 9, 4)]);
+        let text = toml::to_string(&e.to_typed()).unwrap();
+        assert_eq!(resolve(&toml::from_str(&text).unwrap()).unwrap(), e);
+    }
+
     proptest! {
         /// What `run.toml` holds resolves to the same experiment.
         #[test]
         fn a_resolved_experiment_survives_its_own_file(
             seed in 0..=i64::MAX as u64, n in 1i64..20, width in 1i64..64, lr in 1e-6..10f64, wd in 0.0..1f64,
             batch in 2usize..9000, steps in 1..MAX_STEPS, clip in 0.0..5f64, grid in 2usize..100, adam in any::<bool>(),
+            vgg in any::<bool>(),
         ) {
             let typed = Typed {
                 seed: Some(seed),
                 steps: Some(steps),
-                model: TypedModel { depth: Some(6 * n + 2), width: Some(width), ..Default::default() },
+                model: TypedModel {
+                    family: vgg.then_some(Family::Vgg9),
+                    depth: (!vgg).then_some(6 * n + 2),
+                    width: Some(width),
+                    ..Default::default()
+                },
                 train: TypedTrain {
                     lr: Some(lr), weight_decay: Some(wd), batch: Some(batch), clip: Some(clip),
                     optimizer: adam.then_some(OptimizerKind::Adamw), ..Default::default()

@@ -5,8 +5,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::error::ConfigError;
-use super::experiment::Experiment;
-use super::resolve::resolve;
+use super::experiment::{Experiment, Family};
+use super::resolve::{resolve, usual_arms};
 use super::typed::Typed;
 
 /// The config that runs when none is named.
@@ -135,23 +135,21 @@ fn lay(table: &mut Table, over: &Override) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The table of the arm `name`. A config without arms gets the default twins, so that they can be changed.
+/// The table of the arm `name`. A config without arms gets its family's usual ones, so that they can be changed.
 fn arm_table<'a>(
     table: &'a mut Table,
     name: &str,
     key: &str,
 ) -> Result<&'a mut Table, ConfigError> {
-    let twins = || {
-        let twin = |name: &str, skip: bool| {
-            let pairs =
-                [("name".to_owned(), Value::from(name)), ("skip".to_owned(), Value::from(skip))];
-            Value::Table(pairs.into_iter().collect())
-        };
-        Value::Array(vec![twin("skip", true), twin("noskip", false)])
+    let family = table.get("model").and_then(|model| model.get("family")).cloned();
+    let family = family.and_then(|family| family.try_into().ok()).unwrap_or(Family::Resnet);
+    let usual = || {
+        let tables = usual_arms(family).into_iter().filter_map(|arm| Value::try_from(arm).ok());
+        Value::Array(tables.collect())
     };
     let arms = table
         .entry("arm")
-        .or_insert_with(twins)
+        .or_insert_with(usual)
         .as_array_mut()
         .map(Vec::as_mut_slice)
         .unwrap_or_default();
@@ -200,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn a_config_without_arms_has_its_familys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vgg.toml");
+        std::fs::write(&path, "[model]\nfamily = 'vgg9'\n").unwrap();
+        let of = |set: &str| load(path.to_str().unwrap(), &[Override::parse(set).unwrap()]);
+        let e = of("arm.vgg9.lr=0.02").unwrap();
+        let arms: Vec<_> = e.arms.values().map(|a| (a.name.as_str(), a.skip, a.train.lr)).collect();
+        assert_eq!(arms, [("vgg9", false, 0.02)]);
+        let said = of("arm.noskip.lr=0.02").unwrap_err().to_string();
+        assert!(said.contains("no arm is named `noskip`; the arms are vgg9"), "{said}");
+        let said = of("arm.vgg9.skip=true").unwrap_err().to_string();
+        assert!(said.contains("arm vgg9.skip = true: expected false or nothing"), "{said}");
+    }
+
+    #[test]
     fn refused_overrides_say_why_on_one_line() {
         let cases = [
             (
@@ -215,8 +228,9 @@ mod tests {
                 "unknown variant `sdg`, expected one of `sgd`, `adam`, `adamw`",
             ),
             ("steps=-5", "--set steps=-5: steps: invalid value: integer `-5`"),
-            ("model.family=alexnet", "unknown variant `alexnet`, expected `resnet`"),
+            ("model.family=alexnet", "unknown variant `alexnet`, expected `resnet` or `vgg9`"),
             ("arm.third.lr=1", "no arm is named `third`; the arms are skip, noskip"),
+            ("model.family=vgg9", "arm skip.skip = true: expected false or nothing"),
             ("train.lr.x=1", "`lr` is not a section"),
             ("colour=blue", "unknown field `colour`, expected one of `name`, `seed`"),
         ];

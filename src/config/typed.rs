@@ -71,7 +71,7 @@ pub struct TypedData {
 pub struct TypedModel {
     /// Network family.
     pub family: Option<Family>,
-    /// Layers with weights, 6n+2.
+    /// Layers with weights: 6n+2 of a ResNet, 9 of a VGG-9.
     pub depth: Option<i64>,
     /// Channels of the first stage.
     pub width: Option<i64>,

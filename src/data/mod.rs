@@ -43,6 +43,13 @@ pub struct ImageShape {
     pub width: i64,
 }
 
+impl ImageShape {
+    /// `[channels, height, width]`.
+    pub fn sizes(self) -> [i64; 3] {
+        [self.channels, self.height, self.width]
+    }
+}
+
 /// A data set as its reader leaves it.
 struct Raw {
     name: &'static str,

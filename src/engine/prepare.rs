@@ -8,7 +8,7 @@ use super::house::House;
 use super::past::{self, Past, TakenUp};
 use super::{EngineError, Options};
 use crate::arm::PerArm;
-use crate::config::{ArmSpec, ConfigError, Experiment, Length};
+use crate::config::{ArmSpec, ConfigError, Experiment, Family, Length, ModelSpec};
 use crate::data::{Dataset, Split};
 use crate::link::Publisher;
 use crate::model::Plan;
@@ -74,8 +74,7 @@ pub fn prepare(
     let device = device::choose(experiment.device)?;
     show("building the networks");
     let Dataset { classes, shape, .. } = data;
-    let plan =
-        |spec: &ArmSpec| Arc::new(Plan::resnet(&spec.model, spec.skip, shape.channels, classes));
+    let plan = |spec: &ArmSpec| Arc::new(Plan::of(&spec.model, spec.skip, shape.sizes(), classes));
     let plans = experiment.arms.map(|_, spec| plan(spec));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // Of the arms that the run begins with: a fork must not change how the others' sums round.
@@ -187,8 +186,14 @@ fn steps(experiment: &Experiment, images: usize) -> u64 {
 
 /// The arms' networks, each told once.
 pub fn describe_models(arms: &PerArm<ArmSpec>) -> String {
-    let one =
-        |a: &ArmSpec| format!("ResNet-{} width {}", a.model.depth, a.model.width * a.model.widen);
+    let one = |a: &ArmSpec| {
+        let ModelSpec { family, depth, width, widen, .. } = a.model;
+        let family = match family {
+            Family::Resnet => format!("ResNet-{depth}"),
+            Family::Vgg9 => "VGG-9".to_owned(),
+        };
+        format!("{family} width {}", width * widen)
+    };
     let mut told: Vec<String> = Vec::new();
     for text in arms.values().map(one) {
         if !told.contains(&text) {
@@ -218,5 +223,8 @@ mod tests {
         assert_eq!(describe_models(&e.arms), "ResNet-56 width 8");
         let e = load("demo", &[Override::parse("arm.noskip.depth=20").unwrap()]).unwrap();
         assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, ResNet-20 width 8");
+        let sets = ["arm.noskip.family=vgg9", "arm.noskip.widen=2"];
+        let e = load("demo", &sets.map(|s| Override::parse(s).unwrap())).unwrap();
+        assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, VGG-9 width 16");
     }
 }

@@ -228,6 +228,8 @@ impl Hub {
         if past.metrics.is_none() {
             let t = self.start.elapsed().as_secs_f64();
             self.take(Event::Run(Box::new(RunStarted { t, ..started })));
+        } else {
+            self.recorders.iter_mut().for_each(|r| r.recorder.taken_up(&started));
         }
         for note in &past.notes {
             let t = self.start.elapsed().as_secs_f64();

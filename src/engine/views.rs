@@ -210,8 +210,7 @@ impl Views {
         let losses = self.private.values().map(|p| p.smooth_loss);
         let best_loss = losses.fold(f64::NAN, f64::min);
         let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
-        // The head's weights start near zero and say nothing of the trunk: its last conv is where the way back begins.
-        let [stem, .., last_conv, _head] = arm.flow.now[..] else { return None };
+        let [stem, last_conv] = arm.info.ends_of_trunk(&arm.flow.now)?;
         if !matches!(arm.state, ArmState::Training | ArmState::Waiting) {
             return None;
         }
@@ -403,7 +402,7 @@ fn push_bounded<T>(list: &mut Vec<T>, item: T, bound: usize) {
 mod tests {
     use super::*;
     use crate::config::{Typed, resolve};
-    use crate::telemetry::event::{Angle, StepShare};
+    use crate::telemetry::event::{Angle, LayerInfo, StepShare};
 
     fn step(arm: &str, step: u64, loss: f64) -> Event {
         Event::Step(StepSample {
@@ -430,7 +429,10 @@ mod tests {
     fn a_fork_is_judged_by_what_its_parent_came_from() {
         let experiment = resolve(&Typed::default()).unwrap();
         let spec = |id: ArmId| experiment.arms[id].clone();
-        let info = |id| ArmInfo { name: spec(id).name, parameters: 1, layers: Vec::new() };
+        let layer = |sides: usize| LayerInfo { name: String::new(), shape: vec![2; sides] };
+        let layers = [4, 4, 4, 2].map(layer).to_vec();
+        let info =
+            |id| ArmInfo { name: spec(id).name, parameters: 1, layers: layers.clone(), blocks: 1 };
         let infos: Vec<ArmInfo> = experiment.arms.ids().map(info).collect();
         let mut views = Views::new(RunHeader::default(), &infos, &experiment.arms, 0);
         for at in 1..=150 {

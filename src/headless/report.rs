@@ -7,7 +7,9 @@ use indicatif::ProgressBar;
 
 use crate::arm::ArmName;
 use crate::record::Recorder;
-use crate::telemetry::event::{Event, RunDone, RunStarted, RunStatus, StepSample};
+use crate::telemetry::event::{
+    ArmInfo, ControlChange, Event, FORK, RunDone, RunStarted, RunStatus, StepSample,
+};
 
 /// Writes a run's events as text; a progress bar on the same terminal steps aside for it.
 pub struct TextReport<W: Write> {
@@ -21,8 +23,17 @@ pub struct TextReport<W: Write> {
 #[derive(Default)]
 struct Seen {
     latest: Option<StepSample>,
+    info: Option<ArmInfo>,
     first_layers: Vec<f64>,
     last_layers: Vec<f64>,
+}
+
+impl Seen {
+    /// Gradient norms at both ends of the trunk.
+    fn ends_of_trunk(&self, norms: &[f64]) -> String {
+        let ends = self.info.as_ref().and_then(|info| info.ends_of_trunk(norms));
+        ends.map_or("-".to_owned(), |[stem, last]| format!("{stem:.2e} / {last:.2e}"))
+    }
 }
 
 impl<W: Write> TextReport<W> {
@@ -49,7 +60,22 @@ impl<W: Write> TextReport<W> {
             let (count, layers) = (arm.parameters, arm.layers.len());
             self.line(&format!("  {}: {count} parameters, {layers} weight layers", arm.name))?;
         }
+        self.know(run);
         Ok(())
+    }
+
+    fn know(&mut self, run: &RunStarted) {
+        for arm in &run.arms {
+            self.arms.entry(arm.name.clone()).or_default().info = Some(arm.clone());
+        }
+    }
+
+    /// A fork has its parent's network.
+    fn inherit(&mut self, change: &ControlChange) {
+        if let (FORK, Some(parent), Some(child)) = (&*change.key, &change.arm, &change.name) {
+            let info = self.arms.get(parent).and_then(|seen| seen.info.clone());
+            self.arms.entry(child.clone()).or_default().info = info;
+        }
     }
 
     fn step(&mut self, sample: &StepSample) {
@@ -78,14 +104,14 @@ impl<W: Write> TextReport<W> {
         ))?;
         for arm in &done.arms {
             let seen = self.arms.remove(&arm.name).unwrap_or_default();
-            let angle = seen.latest.map_or(f64::NAN, |s| s.angle.full_deg);
+            let angle = seen.latest.as_ref().map_or(f64::NAN, |s| s.angle.full_deg);
             let row = format!(
                 "{:width$}  {:>9}  {:>8}  {:>21}  {:>21}  {:>7}  {}",
                 arm.name,
                 figure(arm.loss, |v| format!("{v:.4}")),
                 figure(arm.test_err, |v| format!("{:.1} %", v * 100.0)),
-                stem_and_last(&seen.first_layers),
-                stem_and_last(&seen.last_layers),
+                seen.ends_of_trunk(&seen.first_layers),
+                seen.ends_of_trunk(&seen.last_layers),
                 figure(angle, |v| format!("{v:.0} deg")),
                 arm.verdict
             );
@@ -103,15 +129,11 @@ fn figure(value: f64, show: impl FnOnce(f64) -> String) -> String {
     if value.is_finite() { show(value) } else { "-".to_owned() }
 }
 
-/// Gradient norms at both ends of the trunk; the head's is left out, for its weights start near zero.
-fn stem_and_last(layers: &[f64]) -> String {
-    match layers {
-        [stem, .., last, _head] => format!("{stem:.2e} / {last:.2e}"),
-        _ => "-".to_owned(),
-    }
-}
-
 impl<W: Write + Send> Recorder for TextReport<W> {
+    fn taken_up(&mut self, run: &RunStarted) {
+        self.know(run);
+    }
+
     fn record(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Run(run) => self.head(run),
@@ -133,6 +155,7 @@ impl<W: Write + Send> Recorder for TextReport<W> {
                 ))
             }
             Event::Control(c) => {
+                self.inherit(c);
                 let whose = c.arm.as_ref().map_or("all arms", ArmName::as_str);
                 self.line(&format!(
                     "{:>8.1} s  step {:>6}  {whose}: {} {} -> {}",
@@ -159,7 +182,62 @@ impl<W: Write + Send> Recorder for TextReport<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::event::{ArmDone, EvalSample};
+    use crate::telemetry::event::{ArmDone, EvalSample, LayerInfo, Versions};
+
+    fn step(arm: &str, norms: &[f64]) -> Event {
+        let sample = serde_json::json!({
+            "arm": arm, "step": 1, "t": 0.1, "epoch": 0.0, "loss": 2.3, "acc": 0.1, "lr": 0.1, "weight_decay": 0.0,
+            "batch": 64, "grad_norm": 1.0, "layer_grad_norms": norms, "update_ratio": 0.1,
+            "angle": {"full_deg": 45.0, "plane_deg": null},
+            "step_share": {"gradient": 1.0, "momentum": 0.0, "decay": 0.0}, "ms": 1.0,
+        });
+        Event::Step(serde_json::from_value(sample).unwrap())
+    }
+
+    /// Of a network with two linear layers, begun or taken up, and of its fork.
+    #[test]
+    fn the_last_conv_is_told_also_where_more_than_a_head_follows() {
+        let layer = |shape: &[i64]| LayerInfo { name: String::new(), shape: shape.to_vec() };
+        let layers =
+            vec![layer(&[4, 1, 3, 3]), layer(&[4, 4, 3, 3]), layer(&[8, 16]), layer(&[3, 8])];
+        let info = ArmInfo { name: ArmName::new("vgg9"), parameters: 1, layers, blocks: 0 };
+        let run = RunStarted {
+            t: 0.0,
+            experiment: serde_json::Value::Null,
+            versions: Versions::default(),
+            device: "cpu".to_owned(),
+            arms: vec![info],
+        };
+        for begins in [true, false] {
+            let mut bytes = Vec::new();
+            let mut report = TextReport::new(&mut bytes, ProgressBar::hidden());
+            match begins {
+                true => report.record(&Event::Run(Box::new(run.clone()))).unwrap(),
+                false => report.taken_up(&run),
+            }
+            let [parent, child] = ["vgg9", "vgg9-2"].map(ArmName::new);
+            let fork = ControlChange {
+                arm: Some(parent.clone()),
+                step: 0,
+                t: 0.0,
+                key: FORK.to_owned(),
+                from: 0.0,
+                to: 1.0,
+                name: Some(child.clone()),
+            };
+            report.record(&Event::Control(fork)).unwrap();
+            let mut arms = Vec::new();
+            for name in [parent, child] {
+                report.record(&step(name.as_str(), &[0.5, 0.25, 8.0, 9.0])).unwrap();
+                let (loss, test_err, verdict) = (1.0, 0.5, "healthy".to_owned());
+                arms.push(ArmDone { name, loss, test_err, verdict });
+            }
+            let done = RunDone { status: RunStatus::Finished, step: 1, t: 1.0, arms };
+            report.record(&Event::Done(done)).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            assert_eq!(text.matches("5.00e-1 / 2.50e-1").count(), 4, "{text}");
+        }
+    }
 
     #[test]
     fn missing_figures_are_dashes_and_shares_are_per_cent() {

@@ -248,7 +248,7 @@ mod tests {
         let plan = plan(4);
         let data = digits(200);
         let mut row_major = initial_weights(&plan, 0);
-        let head = &plan.params[plan.head];
+        let head = &plan.params[plan.head.weight];
         row_major[head.offset as usize..]
             .iter_mut()
             .enumerate()

@@ -1,6 +1,6 @@
 //! Points theta + a dx + b dy around a network's weights (method.md 5, 6).
 //!
-//! Batch norms are folded into the convs. If the directions leave them alone, folding commutes with the combination:
+//! Batch norms are folded into the layers before them. If the directions leave them alone, folding commutes with the combination:
 //! the vectors are folded once, and a point costs one combination.
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Plane {
             let layout = FoldedLayout::new(&plan, &center)?;
             let mut vectors = vec![layout.fold(&plan, &center)?];
             for direction in &directions {
-                vectors.push(layout.fold_direction(direction)?);
+                vectors.push(layout.fold_direction(&plan, direction)?);
             }
             folded = Some(vectors);
         }
@@ -153,7 +153,7 @@ fn combine(center: &Tensor, directions: &[Tensor], at: [f64; 2]) -> Result<Tenso
     point.f_add_(center)
 }
 
-/// Whether no direction moves a batch norm. The head's bias is no batch norm's: it may move.
+/// Whether no direction moves a batch norm. Biases of layers are no batch norms': they may move.
 fn norms_stay(plan: &Plan, directions: &[Tensor]) -> Result<bool, TchError> {
     for direction in directions {
         for norm in &plan.norms {

@@ -68,7 +68,7 @@ impl Source {
         let arms = arms_of(&experiment, &located)?;
         let spec = choose(&arms, &located, arm)?;
         let data = Dataset::load(&experiment.data)?;
-        let plan = Plan::resnet(&spec.model, spec.skip, data.shape.channels, data.classes);
+        let plan = Plan::of(&spec.model, spec.skip, data.shape.sizes(), data.classes);
         let (weights, sha256) = read(&located.file, &plan)?;
         let seed = experiment.seed;
         Ok(Self {

@@ -14,7 +14,7 @@ use super::images::ImageSet;
 use super::plane::Plane;
 use crate::config::{DirectionNorm, Family, IgnoreParams, Init, ModelSpec, Precision};
 use crate::data::Batch;
-use crate::model::{Network, Plan, initial_weights};
+use crate::model::{ConvPlan, Network, Plan, Shortcut, Stage, initial_weights};
 
 /// A network and images as `peer_surface.py` takes them.
 #[derive(Clone, Copy, Debug)]
@@ -152,18 +152,33 @@ pub fn largest_difference(exact: &[f64], found: &[f64]) -> f64 {
 
 /// Floating-point operations of one image's forward pass.
 pub fn operations(plan: &Plan, (height, width): (i64, i64)) -> f64 {
-    let conv = |weight: usize, (h, w): (i64, i64)| (plan.params[weight].len() * h * w) as f64;
     let half = |(h, w): (i64, i64), stride: i64| ((h - 1) / stride + 1, (w - 1) / stride + 1);
     let mut at = (height, width);
-    let mut products = conv(plan.stem.weight, at);
-    for block in &plan.blocks {
-        at = half(at, block.conv1.stride);
-        products += conv(block.conv1.weight, at) + conv(block.conv2.weight, at);
-        if let crate::model::Shortcut::Projection(shortcut) = block.shortcut {
-            products += conv(shortcut.weight, at);
-        }
+    let (mut products, mut linears) = (0, plan.params[plan.head.weight].len());
+    let mut conv = |conv: ConvPlan, (h, w): (i64, i64)| {
+        let to = half((h, w), conv.stride);
+        products += plan.params[conv.weight].len() * to.0 * to.1;
+        to
+    };
+    for stage in &plan.stages {
+        at = match stage {
+            Stage::Conv(c) => conv(*c, at),
+            Stage::Block(block) => {
+                if let Shortcut::Projection(c) = block.shortcut {
+                    conv(c, at);
+                }
+                let inner = conv(block.conv1, at);
+                conv(block.conv2, inner)
+            }
+            Stage::MaxPool => (at.0 / 2, at.1 / 2),
+            Stage::Mean | Stage::Flatten => (1, 1),
+            Stage::Linear(linear) => {
+                linears += plan.params[linear.weight].len();
+                at
+            }
+        };
     }
-    2.0 * (products + plan.params[plan.head].len() as f64)
+    2.0 * (products + linears) as f64
 }
 
 /// Operations a second of a large matrix product on `threads` threads: what the machine can do.

@@ -1,9 +1,10 @@
 //! A network evaluated with the statistics of the batch at hand in place of the running ones, which stay as they are.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::network::{NORM_EPS, Weights, convolve, to_channels_last, view};
-use super::plan::{ConvPlan, Plan, Shortcut};
+use super::pass::{Pass, run};
+use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// Logits [batch, classes] of `images` [batch, channels, h, w], every batch norm taking this batch's mean and variance;
 /// call under `no_grad`.
@@ -15,45 +16,60 @@ pub fn forward_with_batch_statistics(
     weights: &Weights,
     images: &Tensor,
 ) -> Result<Tensor, TchError> {
-    let conv_norm = |x: &Tensor, conv: ConvPlan| {
-        let y = convolve(x, &view(&weights.theta, &plan.params[conv.weight])?, conv)?;
-        let norm = plan.norms[conv.norm].weight;
-        let scale = view(&weights.theta, &plan.params[norm])?;
-        let shift = view(&weights.theta, &plan.params[norm + 1])?;
-        let none = None::<&Tensor>;
-        y.f_batch_norm(Some(&scale), Some(&shift), none, none, true, 0.0, NORM_EPS, true)
-    };
-    let mut x = conv_norm(&to_channels_last(images)?, plan.stem)?.f_relu_()?;
-    for block in &plan.blocks {
-        let inner = conv_norm(&x, block.conv1)?.f_relu_()?;
-        let mut branch = conv_norm(&inner, block.conv2)?;
-        let mut sum = match block.shortcut {
-            Shortcut::None => branch,
-            Shortcut::Identity => branch.f_add_(&x)?,
-            Shortcut::Projection(conv) => branch.f_add_(&conv_norm(&x, conv)?)?,
-        };
-        x = sum.f_relu_()?;
+    run(plan, &mut OfTheBatch { plan, weights }, to_channels_last(images)?)
+}
+
+/// A pass by the batch's statistics that leaves no trace.
+struct OfTheBatch<'a> {
+    plan: &'a Plan,
+    weights: &'a Weights,
+}
+
+impl OfTheBatch<'_> {
+    fn param(&self, index: usize) -> Result<Tensor, TchError> {
+        view(&self.weights.theta, &self.plan.params[index])
     }
-    let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
-    let head = |i: usize| view(&weights.theta, &plan.params[plan.head + i]);
-    pooled.f_linear(&head(0)?, Some(&head(1)?))
+
+    fn norm(&self, x: &Tensor, index: usize) -> Result<Tensor, TchError> {
+        let norm = self.plan.norms[index].weight;
+        let (scale, shift) = (self.param(norm)?, self.param(norm + 1)?);
+        let none = None::<&Tensor>;
+        x.f_batch_norm(Some(&scale), Some(&shift), none, none, true, 0.0, NORM_EPS, true)
+    }
+}
+
+impl Pass for OfTheBatch<'_> {
+    type Signal = Tensor;
+
+    fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+        let bias = conv.bias.map(|bias| self.param(bias)).transpose()?;
+        self.norm(&convolve(x, &self.param(conv.weight)?, bias.as_ref(), conv)?, conv.norm)
+    }
+
+    fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
+        let y = x.f_linear(&self.param(linear.weight)?, Some(&self.param(linear.weight + 1)?))?;
+        match linear.norm {
+            Some(norm) => self.norm(&y, norm),
+            None => Ok(y),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::super::network::Network;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::super::{Folded, initial_weights};
     use super::*;
 
     #[test]
     fn it_is_the_training_forward_pass_without_its_traces() {
-        for skip in [true, false] {
-            let plan = Arc::new(Plan::resnet(&spec(14, 4), skip, 3, 10));
+        let resnet = |skip| Plan::resnet(&spec(14, 4), skip, 3, 10);
+        for plan in [resnet(true), resnet(false), vgg9(3, [3, 12, 12], 10)].map(Arc::new) {
             let mut net =
                 Network::new(Arc::clone(&plan), &initial_weights(&plan, 2), Device::Cpu).unwrap();
             let images = Tensor::randn([16, 3, 12, 12], (Kind::Float, Device::Cpu));

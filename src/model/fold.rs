@@ -1,16 +1,18 @@
-//! A network for evaluation, its batch norms folded into the convs: y = scale * (conv(x) - mean) + bias with
-//! scale = weight / sqrt(variance + eps). One conv with bias is left of each pair.
+//! A network for evaluation, its batch norms folded into the layers before them: y = scale * (layer(x) - mean) + bias
+//! with scale = weight / sqrt(variance + eps). One layer with bias is left of each pair.
 //!
-//! Folded weights lie in the same flat layout as the parameters: a conv's slot holds scale * w, its batch-norm bias
-//! slot holds the folded bias, the batch-norm weight slot is unused. Folding is linear in the conv weights, so a
-//! direction that leaves the batch norms alone is folded once, and a point of a plane is one combination of vectors.
+//! Folded weights lie in the same flat layout as the parameters: a layer's slot holds scale * w, its batch-norm bias
+//! slot holds the folded bias, the batch-norm weight slot and that of a bias of the layer's own are unused. Folding is
+//! linear in the layers' weights and biases, so a direction that leaves the batch norms alone is folded once, and a point
+//! of a plane is one combination of vectors.
 
 use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::network::{NORM_EPS, Weights, to_channels_last, view};
-use super::plan::{ConvPlan, Plan, Shortcut};
+use super::pass::{Pass, run};
+use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// How one set of running statistics and batch-norm weights folds.
 #[derive(Debug)]
@@ -26,9 +28,16 @@ impl FoldedLayout {
     /// When the device fails.
     pub fn new(plan: &Plan, weights: &Weights) -> Result<Self, TchError> {
         let scale = weights.theta.f_ones_like()?;
-        for conv in plan.convs() {
-            let factor = factor(plan, weights, conv)?;
-            view(&scale, &plan.params[conv.weight])?.f_copy_(&factor.f_view([-1, 1, 1, 1])?)?;
+        for layer in plan.normed() {
+            let factor = factor(plan, weights, layer.norm)?;
+            let weight = &plan.params[layer.weight];
+            // A factor for each index of dimension 0.
+            let mut shape = vec![1; weight.shape.len()];
+            shape[0] = -1;
+            view(&scale, weight)?.f_copy_(&factor.f_view(&shape[..])?)?;
+            if let Some(bias) = layer.bias {
+                view(&scale, &plan.params[bias])?.f_copy_(&factor)?;
+            }
         }
         Ok(Self { scale })
     }
@@ -39,12 +48,15 @@ impl FoldedLayout {
     /// When the device fails.
     pub fn fold(&self, plan: &Plan, weights: &Weights) -> Result<Tensor, TchError> {
         let folded = weights.theta.f_mul(&self.scale)?;
-        for conv in plan.convs() {
-            let norm = &plan.norms[conv.norm];
+        for layer in plan.normed() {
+            let norm = &plan.norms[layer.norm];
             let bias_plan = &plan.params[norm.weight + 1];
             let bias = view(&weights.theta, bias_plan)?;
             let mean = weights.running.f_narrow(0, norm.offset, norm.channels)?;
-            let shifted = bias.f_sub(&mean.f_mul(&factor(plan, weights, conv)?)?)?;
+            let mut shifted = bias.f_sub(&mean.f_mul(&factor(plan, weights, layer.norm)?)?)?;
+            if let Some(own) = layer.bias {
+                let _ = shifted.f_add_(&view(&folded, &plan.params[own])?)?;
+            }
             view(&folded, bias_plan)?.f_copy_(&shifted)?;
         }
         Ok(folded)
@@ -54,14 +66,22 @@ impl FoldedLayout {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn fold_direction(&self, direction: &Tensor) -> Result<Tensor, TchError> {
-        direction.f_mul(&self.scale)
+    pub fn fold_direction(&self, plan: &Plan, direction: &Tensor) -> Result<Tensor, TchError> {
+        let folded = direction.f_mul(&self.scale)?;
+        for layer in plan.normed() {
+            if let Some(own) = layer.bias {
+                let moved = view(&folded, &plan.params[own])?;
+                let bias = &plan.params[plan.norms[layer.norm].weight + 1];
+                let _ = view(&folded, bias)?.f_add_(&moved)?;
+            }
+        }
+        Ok(folded)
     }
 }
 
-/// weight / sqrt(variance + eps) of the batch norm behind `conv` [channels].
-fn factor(plan: &Plan, weights: &Weights, conv: ConvPlan) -> Result<Tensor, TchError> {
-    let norm = &plan.norms[conv.norm];
+/// weight / sqrt(variance + eps) of a batch norm [channels].
+fn factor(plan: &Plan, weights: &Weights, norm: usize) -> Result<Tensor, TchError> {
+    let norm = &plan.norms[norm];
     let variance = weights.running.f_narrow(0, plan.statistics() + norm.offset, norm.channels)?;
     let deviation = variance.f_add_scalar(NORM_EPS)?.f_sqrt()?;
     view(&weights.theta, &plan.params[norm.weight])?.f_div(&deviation)
@@ -119,31 +139,21 @@ impl Folded {
     /// # Errors
     /// When shapes do not fit or the device fails.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.conv(&to_channels_last(images)?, self.plan.stem)?.f_relu_()?;
-        for block in &self.plan.blocks {
-            let inner = self.conv(&x, block.conv1)?.f_relu_()?;
-            let mut branch = self.conv(&inner, block.conv2)?;
-            let mut sum = match block.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => branch.f_add_(&x)?,
-                Shortcut::Projection(conv) => branch.f_add_(&self.conv(&x, conv)?)?,
-            };
-            x = sum.f_relu_()?;
-        }
-        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, self.flat.f_kind()?)?;
-        pooled.f_linear(&self.params[self.plan.head], Some(&self.params[self.plan.head + 1]))
+        run(&self.plan, &mut &*self, to_channels_last(images)?)
     }
+}
+
+impl Pass for &Folded {
+    type Signal = Tensor;
 
     fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
         let bias = &self.params[self.plan.norms[conv.norm].weight + 1];
-        x.f_conv2d(
-            &self.params[conv.weight],
-            Some(bias),
-            [conv.stride; 2],
-            [conv.padding; 2],
-            [1, 1],
-            1,
-        )
+        let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
+        x.f_conv2d(&self.params[conv.weight], Some(bias), stride, padding, [1, 1], 1)
+    }
+
+    fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
+        x.f_linear(&self.params[linear.weight], Some(&self.params[self.plan.shift(linear)]))
     }
 }
 
@@ -204,9 +214,10 @@ impl Tally {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::initial_weights;
     use super::super::network::Network;
-    use super::super::plan::tests::spec;
-    use super::super::{initial_weights, plan::ParamKind};
+    use super::super::plan::tests::{spec, vgg9};
+    use super::super::plan::{ParamKind, Shortcut, Stage};
     use super::*;
 
     /// The logits in eval mode, batch norm by batch norm, written out without folding.
@@ -217,55 +228,91 @@ pub(crate) mod tests {
         images: &Tensor,
     ) -> Tensor {
         let p = |i: usize| &params[i];
-        let conv = |x: &Tensor, c: ConvPlan| {
-            let n = &plan.norms[c.norm];
+        let norm = |y: &Tensor, index: usize| {
+            let n = &plan.norms[index];
             let mean = running.narrow(0, n.offset, n.channels);
             let variance = running.narrow(0, plan.statistics() + n.offset, n.channels);
-            let y = x.conv2d(p(c.weight), None::<Tensor>, [c.stride; 2], [c.padding; 2], [1, 1], 1);
             let (weight, bias) = (p(n.weight), p(n.weight + 1));
-            y.batch_norm(
-                Some(weight),
-                Some(bias),
-                Some(&mean),
-                Some(&variance),
-                false,
-                0.1,
-                1e-5,
-                false,
-            )
+            let (mean, variance) = (Some(&mean), Some(&variance));
+            y.batch_norm(Some(weight), Some(bias), mean, variance, false, 0.1, 1e-5, false)
         };
-        let mut x = conv(images, plan.stem).relu();
-        for b in &plan.blocks {
-            let branch = conv(&conv(&x, b.conv1).relu(), b.conv2);
-            x = match b.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => branch + &x,
-                Shortcut::Projection(c) => branch + conv(&x, c),
-            }
-            .relu();
+        let conv = |x: &Tensor, c: ConvPlan| {
+            let (stride, padding) = ([c.stride; 2], [c.padding; 2]);
+            norm(&x.conv2d(p(c.weight), c.bias.map(p), stride, padding, [1, 1], 1), c.norm)
+        };
+        let linear = |x: &Tensor, l: LinearPlan| x.linear(p(l.weight), Some(p(l.weight + 1)));
+        let mut x = images.shallow_clone();
+        for stage in &plan.stages {
+            x = match stage {
+                Stage::Conv(c) => conv(&x, *c).relu(),
+                Stage::Block(b) => {
+                    let branch = conv(&conv(&x, b.conv1).relu(), b.conv2);
+                    let sum = match b.shortcut {
+                        Shortcut::None => branch,
+                        Shortcut::Identity => branch + &x,
+                        Shortcut::Projection(c) => branch + conv(&x, c),
+                    };
+                    sum.relu()
+                }
+                Stage::MaxPool => x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
+                Stage::Mean => x.mean_dim([2i64, 3].as_slice(), false, images.kind()),
+                Stage::Flatten => x.flatten(1, -1),
+                Stage::Linear(l) => norm(&linear(&x, *l), l.norm.unwrap()).relu(),
+            };
         }
-        x.mean_dim([2i64, 3].as_slice(), false, images.kind())
-            .linear(p(plan.head), Some(p(plan.head + 1)))
+        linear(&x, plan.head)
+    }
+
+    fn plans() -> [Arc<Plan>; 3] {
+        let resnet = |skip| Plan::resnet(&spec(14, 6), skip, 3, 10);
+        [resnet(true), resnet(false), vgg9(5, [3, 12, 12], 10)].map(Arc::new)
+    }
+
+    /// Batch norms away from weight 1 and bias 0, linear layers and biases away from 0, statistics of `images`.
+    fn weights(plan: &Arc<Plan>, images: &Tensor) -> Weights {
+        let mut row_major = initial_weights(plan, 5);
+        for p in plan.params.iter().filter(|p| p.kind != ParamKind::Conv) {
+            for i in p.offset..p.offset + p.len() {
+                row_major[i as usize] += 0.3 * ((i % 7) as f32 - 3.0) / 3.0;
+            }
+        }
+        let mut net = Network::new(Arc::clone(plan), &row_major, Device::Cpu).unwrap();
+        for _ in 0..3 {
+            let _ = tch::no_grad(|| net.forward(images, None).unwrap());
+        }
+        net.weights(Device::Cpu).unwrap()
+    }
+
+    /// Of a direction that leaves batch norms alone, biases of layers included.
+    #[test]
+    fn a_folded_direction_leads_where_folded_weights_lie() {
+        for plan in plans() {
+            let images = Tensor::randn([8, 3, 12, 12], (Kind::Float, Device::Cpu));
+            let weights = weights(&plan, &images);
+            tch::no_grad(|| {
+                let direction = weights.theta.randn_like() * 0.1;
+                for norm in &plan.norms {
+                    let offset = plan.params[norm.weight].offset;
+                    let _ = direction.narrow(0, offset, 2 * norm.channels).zero_();
+                }
+                let layout = FoldedLayout::new(&plan, &weights).unwrap();
+                let found = layout.fold(&plan, &weights).unwrap()
+                    + layout.fold_direction(&plan, &direction).unwrap();
+                let theta = &weights.theta + direction;
+                let wanted = layout.fold(&plan, &Weights { theta, ..weights }).unwrap();
+                let gap: f64 =
+                    ((found - &wanted).abs().max() / wanted.abs().max()).try_into().unwrap();
+                assert!(gap < 1e-6, "{gap}");
+            });
+        }
     }
 
     #[test]
     fn folding_changes_nothing_but_rounding() {
-        for skip in [true, false] {
-            let plan = Arc::new(Plan::resnet(&spec(14, 6), skip, 3, 10));
-            let mut row_major = initial_weights(&plan, 5);
-            // Batch norms away from weight 1 and bias 0, the head away from 0.
-            for p in plan.params.iter().filter(|p| p.kind != ParamKind::Conv) {
-                for i in p.offset..p.offset + p.len() {
-                    row_major[i as usize] += 0.3 * ((i % 7) as f32 - 3.0) / 3.0;
-                }
-            }
-            let mut net = Network::new(Arc::clone(&plan), &row_major, Device::Cpu).unwrap();
+        for plan in plans() {
             let images = Tensor::randn([16, 3, 12, 12], (Kind::Float, Device::Cpu));
+            let weights = weights(&plan, &images);
             tch::no_grad(|| {
-                for _ in 0..3 {
-                    let _ = net.forward(&images, None).unwrap();
-                }
-                let weights = net.weights(Device::Cpu).unwrap();
                 let folded =
                     Folded::of(Arc::clone(&plan), &weights).unwrap().forward(&images).unwrap();
                 let unpack = |p| plan.unpack(&weights.theta, p).unwrap();

@@ -14,7 +14,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::fold::FoldedLayout;
 use super::network::{Weights, convolve, to_channels_last, view};
-use super::plan::{ConvPlan, Plan, Shortcut};
+use super::pass::{POOL, Pass, Signal, run};
+use super::plan::{ConvPlan, LinearPlan, Plan};
 
 /// A network at fixed weights, ready for products.
 #[derive(Debug)]
@@ -96,57 +97,96 @@ impl HessianProduct {
         along: &[Tensor],
     ) -> Result<Tensor, TchError> {
         let input = Dual { value: to_channels_last(images)?, along: None };
-        let mut x = relu(self.conv(&input, self.plan.stem, along)?)?;
-        for block in &self.plan.blocks {
-            let inner = relu(self.conv(&x, block.conv1, along)?)?;
-            let branch = self.conv(&inner, block.conv2, along)?;
-            let sum = match block.shortcut {
-                Shortcut::None => branch,
-                Shortcut::Identity => add(branch, &x)?,
-                Shortcut::Projection(conv) => add(branch, &self.conv(&x, conv, along)?)?,
-            };
-            x = relu(sum)?;
-        }
-        let pool = |x: &Tensor| x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        let head = &self.params[self.plan.head];
-        let pooled = pool(&x.value)?;
-        let logits = pooled.f_linear(head, Some(&self.params[self.plan.head + 1]))?;
-        let mut slopes = pooled.f_linear(&along[self.plan.head], None::<&Tensor>)?;
-        if let Some(along) = &x.along {
-            slopes = slopes.f_add(&pool(along)?.f_linear(head, None::<&Tensor>)?)?;
-        }
+        let logits = run(&self.plan, &mut Along { product: self, along }, input)?;
         // The cross-entropy's gradient at the logits is softmax - one-hot.
         let wanted = labels.f_one_hot(self.plan.classes)?.f_to_kind(Kind::Float)?;
-        let gradient = logits.f_softmax(1, Kind::Float)?.f_sub(&wanted)?;
-        gradient.f_mul(&slopes)?.f_sum(Kind::Float)
+        let gradient = logits.value.f_softmax(1, Kind::Float)?.f_sub(&wanted)?;
+        match &logits.along {
+            Some(slopes) => gradient.f_mul(slopes)?.f_sum(Kind::Float),
+            None => gradient.f_zeros_like()?.f_sum(Kind::Float),
+        }
     }
+}
 
-    fn conv(&self, x: &Dual, conv: ConvPlan, along: &[Tensor]) -> Result<Dual, TchError> {
-        let weight = &self.params[conv.weight];
-        let bias = &self.params[self.plan.norms[conv.norm].weight + 1];
-        let value = convolve(&x.value, weight, conv)?.f_add_(&bias.f_view([-1, 1, 1])?)?;
-        let mut moved = convolve(&x.value, &along[conv.weight], conv)?;
+/// A pass of values and of their derivatives.
+struct Along<'a> {
+    product: &'a HessianProduct,
+    /// The direction, parameter by parameter, folded.
+    along: &'a [Tensor],
+}
+
+impl Along<'_> {
+    /// A layer whose values are `of` its input and weight, and the bias `shift`.
+    fn layer(
+        &self,
+        x: &Dual,
+        weight: usize,
+        shift: &Tensor,
+        of: impl Fn(&Tensor, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Dual, TchError> {
+        let w = &self.product.params[weight];
+        let value = of(&x.value, w)?.f_add_(shift)?;
+        let mut moved = of(&x.value, &self.along[weight])?;
         if let Some(along) = &x.along {
-            moved = moved.f_add_(&convolve(along, weight, conv)?)?;
+            moved = moved.f_add_(&of(along, w)?)?;
         }
         Ok(Dual { value, along: Some(moved) })
     }
 }
 
-fn relu(mut x: Dual) -> Result<Dual, TchError> {
-    let value = x.value.f_relu_()?;
-    let open = value.f_detach()?;
-    let along = x.along.map(|a| open.f_threshold_backward(&a, 0.0)).transpose()?;
-    Ok(Dual { value, along })
+impl Pass for Along<'_> {
+    type Signal = Dual;
+
+    fn conv(&self, x: &Dual, conv: ConvPlan) -> Result<Dual, TchError> {
+        let norm = &self.product.plan.norms[conv.norm];
+        let shift = self.product.params[norm.weight + 1].f_view([-1, 1, 1])?;
+        self.layer(x, conv.weight, &shift, |x, w| convolve(x, w, None, conv))
+    }
+
+    fn linear(&self, x: &Dual, linear: LinearPlan) -> Result<Dual, TchError> {
+        let shift = &self.product.params[self.product.plan.shift(linear)];
+        self.layer(x, linear.weight, shift, |x, w| x.f_linear(w, None::<&Tensor>))
+    }
 }
 
-fn add(mut x: Dual, y: &Dual) -> Result<Dual, TchError> {
-    let value = x.value.f_add_(&y.value)?;
-    let along = match (x.along, &y.along) {
-        (Some(mut a), Some(b)) => Some(a.f_add_(b)?),
-        (a, _) => a,
-    };
-    Ok(Dual { value, along })
+impl Signal for Dual {
+    fn relu(mut self) -> Result<Self, TchError> {
+        let value = self.value.f_relu_()?;
+        let open = value.f_detach()?;
+        let along = self.along.map(|a| open.f_threshold_backward(&a, 0.0)).transpose()?;
+        Ok(Self { value, along })
+    }
+
+    fn add(mut self, other: &Self) -> Result<Self, TchError> {
+        let value = self.value.f_add_(&other.value)?;
+        let along = match (self.along, &other.along) {
+            (Some(mut a), Some(b)) => Some(a.f_add_(b)?),
+            (a, _) => a,
+        };
+        Ok(Self { value, along })
+    }
+
+    fn max_pool(&self) -> Result<Self, TchError> {
+        let (value, largest) =
+            self.value.f_max_pool2d_with_indices(POOL, POOL, [0, 0], [1, 1], false)?;
+        // What is derived is the pixel that was taken.
+        let taken = |along: &Tensor| {
+            let places = largest.f_flatten(2, 3)?;
+            along.f_flatten(2, 3)?.f_gather(2, &places, false)?.f_view_as(&value)
+        };
+        let along = self.along.as_ref().map(taken).transpose()?;
+        Ok(Self { value, along })
+    }
+
+    fn flatten(&self) -> Result<Self, TchError> {
+        let along = self.along.as_ref().map(Signal::flatten).transpose()?;
+        Ok(Self { value: Signal::flatten(&self.value)?, along })
+    }
+
+    fn mean(&self) -> Result<Self, TchError> {
+        let along = self.along.as_ref().map(Signal::mean).transpose()?;
+        Ok(Self { value: Signal::mean(&self.value)?, along })
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +194,7 @@ pub(crate) mod tests {
     use tch::Device;
 
     use super::super::fold::tests::reference;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::super::{Network, ParamKind, initial_weights};
     use super::*;
 
@@ -164,7 +204,11 @@ pub(crate) mod tests {
         skip: bool,
         images: i64,
     ) -> (Arc<Plan>, Weights, Tensor, Tensor) {
-        let plan = Arc::new(Plan::resnet(&spec(8, width), skip, 1, 3));
+        setting_of(Plan::resnet(&spec(8, width), skip, 1, 3), images)
+    }
+
+    fn setting_of(plan: Plan, images: i64) -> (Arc<Plan>, Weights, Tensor, Tensor) {
+        let plan = Arc::new(plan);
         let mut row_major = initial_weights(&plan, 5);
         for p in plan.params.iter().filter(|p| p.kind != ParamKind::Conv) {
             for i in p.offset..p.offset + p.len() {
@@ -212,8 +256,12 @@ pub(crate) mod tests {
 
     #[test]
     fn products_are_those_of_a_double_backward_and_of_differences_of_the_gradient() {
-        for (skip, width) in [(true, 2), (false, 3), (true, 8)] {
-            let (plan, weights, x, y) = setting(width, skip, 12);
+        let resnet = |skip, width| Plan::resnet(&spec(8, width), skip, 1, 3);
+        let vgg9 = vgg9(3, [1, 8, 8], 3);
+        for (which, plan) in
+            [resnet(true, 2), resnet(false, 3), resnet(true, 8), vgg9].into_iter().enumerate()
+        {
+            let (plan, weights, x, y) = setting_of(plan, 12);
             let product = HessianProduct::new(Arc::clone(&plan), &weights).unwrap();
             let v = weights.theta.sin() * 0.5 + (&weights.theta * 37.0).cos();
             let found = product.of(&v, [(&x, &y)]).unwrap();
@@ -224,7 +272,7 @@ pub(crate) mod tests {
             let rows = Tensor::run_backward(&[g.dot(&layers(&plan, &v))], &leaves, false, false);
             let twice = Tensor::cat(&rows.iter().map(|r| r.reshape([-1])).collect::<Vec<_>>(), 0);
             let off = gap(&layers(&plan, &found), &twice);
-            assert!(off < 1e-4, "double backward, width {width}: {off}");
+            assert!(off < 1e-4, "double backward, network {which}: {off}");
 
             // In double precision, and so small that no ReLU changes sides.
             let step = 1e-7;
@@ -242,7 +290,7 @@ pub(crate) mod tests {
             };
             let differences = (moved(step) - moved(-step)) / (2.0 * step);
             let off = gap(&differences, &twice);
-            assert!(off < 1e-5, "differences, width {width}: {off}");
+            assert!(off < 1e-5, "differences, network {which}: {off}");
         }
     }
 

@@ -7,7 +7,9 @@ mod hessian;
 mod init;
 mod kernel;
 mod network;
+mod pass;
 mod plan;
+mod probes;
 mod state;
 
 pub use batch_statistics::forward_with_batch_statistics;
@@ -16,6 +18,10 @@ pub use fold::{Folded, FoldedLayout, Tally};
 pub use hessian::HessianProduct;
 pub use init::initial_weights;
 pub use kernel::{Block, Kernel, Prepared, Scratch};
-pub use network::{Network, Probes, Weights};
-pub use plan::{BlockPlan, ConvPlan, NormPlan, ParamKind, ParamPlan, Plan, Shortcut};
+pub use network::{Network, Weights};
+pub use plan::{
+    BlockPlan, ConvPlan, LinearPlan, NormPlan, NormedPlan, ParamKind, ParamPlan, Plan, Shortcut,
+    Stage,
+};
+pub use probes::Probes;
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::plan::{ConvPlan, ParamKind, ParamPlan, Plan, Shortcut};
-use crate::telemetry::event::BlockFlow;
+use super::pass::{Pass, run};
+use super::plan::{ConvPlan, LinearPlan, ParamKind, ParamPlan, Plan};
+use super::probes::Probes;
 
 /// PyTorch's default weight of a batch's statistics in the running ones.
 const NORM_MOMENTUM: f64 = 0.1;
@@ -199,71 +200,21 @@ impl Network {
         images: &Tensor,
         probes: Option<&mut Probes>,
     ) -> Result<Tensor, TchError> {
-        let logits = match probes {
-            None => self.trunk(images, |_, x| Ok(x), |_, x| Ok(x), |_, x| Ok(x.shallow_clone())),
-            Some(probes) => {
-                let Probes { inputs, outputs, shortcuts } = probes;
-                let probe = |list: &mut Vec<Tensor>, x: &Tensor| {
-                    let e = x.f_detach()?.f_zeros_like()?.f_set_requires_grad(true)?;
-                    list.push(e.shallow_clone());
-                    x.f_add(&e)
-                };
-                inputs.clear();
-                outputs.clear();
-                shortcuts.clear();
-                self.trunk(
-                    images,
-                    |_, x| probe(inputs, &x),
-                    |_, x| probe(outputs, &x),
-                    |_, x| probe(shortcuts, x),
-                )
-            }
-        }?;
+        let images = to_channels_last(images)?;
+        let probes = probes.map(Probes::cleared);
+        let logits = run(&self.plan, &mut Training { net: self, probes }, images)?;
         self.batches += 1;
         Ok(logits)
     }
 
-    /// The forward pass, with a hook on every block's input, on every block's sum before its last ReLU, and on the
-    /// input of every projection shortcut.
-    fn trunk(
-        &self,
-        images: &Tensor,
-        mut at_input: impl FnMut(usize, Tensor) -> Result<Tensor, TchError>,
-        mut at_sum: impl FnMut(usize, Tensor) -> Result<Tensor, TchError>,
-        mut at_projection: impl FnMut(usize, &Tensor) -> Result<Tensor, TchError>,
-    ) -> Result<Tensor, TchError> {
-        let images = to_channels_last(images)?;
-        let mut x = self.conv_norm(&images, self.plan.stem)?.f_relu_()?;
-        for (index, block) in self.plan.blocks.iter().enumerate() {
-            x = at_input(index, x)?;
-            let inner = self.conv_norm(&x, block.conv1)?.f_relu_()?;
-            let mut branch = self.conv_norm(&inner, block.conv2)?;
-            let sum = match block.shortcut {
-                Shortcut::None => branch,
-                // In place: neither batch norm nor the addition needs the branch's value in backward.
-                Shortcut::Identity => branch.f_add_(&x)?,
-                Shortcut::Projection(conv) => {
-                    let input = at_projection(index, &x)?;
-                    branch.f_add_(&self.conv_norm(&input, conv)?)?
-                }
-            };
-            x = at_sum(index, sum)?.f_relu_()?;
-        }
-        let pooled = x.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
-        pooled.f_linear(&self.params[self.plan.head], Some(&self.params[self.plan.head + 1]))
-    }
-
-    fn conv_norm(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
-        let y = convolve(x, &self.params[conv.weight], conv)?;
-        let norm = &self.plan.norms[conv.norm];
-        let (weight, bias) = (&self.params[norm.weight], &self.params[norm.weight + 1]);
-        let (mean, variance) = (&self.means[conv.norm], &self.variances[conv.norm]);
-        let stats = (Some(mean), Some(variance));
-        y.f_batch_norm(
-            Some(weight),
-            Some(bias),
-            stats.0,
-            stats.1,
+    /// Batch norm by the batch's statistics; the running ones are updated.
+    fn norm(&self, x: &Tensor, index: usize) -> Result<Tensor, TchError> {
+        let norm = self.plan.norms[index].weight;
+        x.f_batch_norm(
+            Some(&self.params[norm]),
+            Some(&self.params[norm + 1]),
+            Some(&self.means[index]),
+            Some(&self.variances[index]),
             true,
             NORM_MOMENTUM,
             NORM_EPS,
@@ -272,24 +223,72 @@ impl Network {
     }
 }
 
+/// A forward pass that can be followed back.
+struct Training<'a> {
+    net: &'a Network,
+    probes: Option<&'a mut Probes>,
+}
+
+impl Pass for Training<'_> {
+    type Signal = Tensor;
+
+    fn conv(&self, x: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+        let Network { params, .. } = self.net;
+        let bias = conv.bias.map(|bias| &params[bias]);
+        self.net.norm(&convolve(x, &params[conv.weight], bias, conv)?, conv.norm)
+    }
+
+    fn linear(&self, x: &Tensor, linear: LinearPlan) -> Result<Tensor, TchError> {
+        let Network { params, .. } = self.net;
+        let y = x.f_linear(&params[linear.weight], Some(&params[linear.weight + 1]))?;
+        match linear.norm {
+            Some(norm) => self.net.norm(&y, norm),
+            None => Ok(y),
+        }
+    }
+
+    fn at_input(&mut self, x: Tensor) -> Result<Tensor, TchError> {
+        match &mut self.probes {
+            Some(probes) => probes.at_input(&x),
+            None => Ok(x),
+        }
+    }
+
+    fn at_sum(&mut self, x: Tensor) -> Result<Tensor, TchError> {
+        match &mut self.probes {
+            Some(probes) => probes.at_sum(&x),
+            None => Ok(x),
+        }
+    }
+
+    fn at_projection(&mut self, x: &Tensor) -> Result<Option<Tensor>, TchError> {
+        self.probes.as_mut().map(|p| p.at_projection(x)).transpose()
+    }
+}
+
 /// Channels that oneDNN's kernels take at once.
 const LANES: i64 = 8;
 
-/// A conv without bias.
+/// A conv by itself, with or without bias.
 ///
 /// A 1x1 conv whose channels fill no vector is made as a matrix product: oneDNN's `jit_avx2_1x1_convolution_bwd_weights_t`
 /// (libtorch 2.11.0, on processors without AVX-512) writes such a conv's weight gradient beyond its end.
-pub(super) fn convolve(x: &Tensor, weight: &Tensor, conv: ConvPlan) -> Result<Tensor, TchError> {
+pub(super) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    conv: ConvPlan,
+) -> Result<Tensor, TchError> {
     let (out, into, height, width) = weight.size4()?;
     let fills = out % LANES == 0 && into % LANES == 0;
     if (height, width, conv.padding) == (1, 1, 0) && !fills {
         let taken = x.f_slice(2, None, None, conv.stride)?.f_slice(3, None, None, conv.stride)?;
         let rows = taken.f_permute([0, 2, 3, 1])?;
-        let y = rows.f_linear(&weight.f_reshape([out, into])?, None::<&Tensor>)?;
+        let y = rows.f_linear(&weight.f_reshape([out, into])?, bias)?;
         return y.f_permute([0, 3, 1, 2]);
     }
     let (stride, padding) = ([conv.stride; 2], [conv.padding; 2]);
-    x.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+    x.f_conv2d(weight, bias, stride, padding, [1, 1], 1)
 }
 
 /// The images with their channels innermost in memory, as the weights are. With one channel the two layouts are the
@@ -298,76 +297,23 @@ pub(super) fn to_channels_last(images: &Tensor) -> Result<Tensor, TchError> {
     images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-/// Zero tensors added at every block, whose gradients are the loss's gradients there. They change no value; they cost
-/// an addition each, so they are used on some steps only.
-#[derive(Debug, Default)]
-pub struct Probes {
-    /// dL/dx of each block's input after backward.
-    inputs: Vec<Tensor>,
-    /// dL/dh of each block's sum before its last ReLU.
-    outputs: Vec<Tensor>,
-    /// What each projection shortcut hands back, in block order.
-    shortcuts: Vec<Tensor>,
-}
-
-impl Probes {
-    /// The residual decomposition of each block, after backward: dL/dx = carry + branch.
-    ///
-    /// # Errors
-    /// When the device fails, or before a backward.
-    pub fn read(&self, plan: &Plan) -> Result<Vec<BlockFlow>, TchError> {
-        let mut shortcuts = self.shortcuts.iter();
-        let mut figures = Vec::new();
-        for ((block, x), h) in plan.blocks.iter().zip(&self.inputs).zip(&self.outputs) {
-            let (dx, dh) = (x.f_grad()?, h.f_grad()?);
-            let carry = match (block.shortcut, shortcuts.as_slice().first()) {
-                (Shortcut::None, _) => dx.f_zeros_like()?,
-                (Shortcut::Projection(_), Some(probe)) => {
-                    shortcuts.next();
-                    probe.f_grad()?
-                }
-                _ => dh.shallow_clone(),
-            };
-            let branch = dx.f_sub(&carry)?;
-            let dot = carry.f_mul(&branch)?.f_sum(Kind::Float)?;
-            figures.extend([carry.f_norm()?, branch.f_norm()?, dot, dx.f_norm()?, dh.f_norm()?]);
-        }
-        if figures.is_empty() {
-            return Ok(Vec::new());
-        }
-        let figures: Vec<f32> =
-            Tensor::f_stack(&figures, 0)?.f_to_device(Device::Cpu)?.try_into()?;
-        let flow = |(name, f): (&str, &[f32])| {
-            let [carry, branch, dot, dx, dh] = [0, 1, 2, 3, 4].map(|i| f64::from(f[i]));
-            // 0 / 0 is NaN: a figure that does not exist.
-            BlockFlow {
-                name: name.to_owned(),
-                carry,
-                branch,
-                cos: dot / (carry * branch),
-                gain: dx / dh,
-            }
-        };
-        Ok(plan
-            .blocks
-            .iter()
-            .map(|b| b.name.as_str())
-            .zip(figures.chunks_exact(5))
-            .map(flow)
-            .collect())
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::initial_weights;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::*;
 
-    fn network(skip: bool) -> Network {
-        let plan = Arc::new(Plan::resnet(&spec(8, 4), skip, 3, 10));
+    pub(crate) fn network(skip: bool) -> Network {
+        of(Plan::resnet(&spec(8, 4), skip, 3, 10))
+    }
+
+    fn of(plan: Plan) -> Network {
         let weights = initial_weights(&plan, 1);
-        Network::new(plan, &weights, Device::Cpu).unwrap()
+        Network::new(Arc::new(plan), &weights, Device::Cpu).unwrap()
+    }
+
+    fn both_families() -> [Network; 2] {
+        [network(true), of(vgg9(3, [3, 8, 8], 10))]
     }
 
     fn batch() -> (Tensor, Tensor) {
@@ -379,7 +325,7 @@ mod tests {
         )
     }
 
-    fn loss(net: &mut Network, probes: Option<&mut Probes>) -> Tensor {
+    pub(crate) fn loss(net: &mut Network, probes: Option<&mut Probes>) -> Tensor {
         let (x, y) = batch();
         net.forward(&x, probes).unwrap().cross_entropy_for_logits(&y)
     }
@@ -390,8 +336,8 @@ mod tests {
             let x = Tensor::randn([2, channels, 6, 6], (Kind::Float, Device::Cpu));
             let x = to_channels_last(&x).unwrap();
             let weight = Tensor::randn([2 * channels, channels, 1, 1], (Kind::Float, Device::Cpu));
-            let conv = ConvPlan { weight: 0, norm: 0, stride: 2, padding: 0 };
-            let found = convolve(&x, &weight, conv).unwrap();
+            let conv = ConvPlan { weight: 0, bias: None, norm: 0, stride: 2, padding: 0 };
+            let found = convolve(&x, &weight, None, conv).unwrap();
             let wanted = x.conv2d(&weight, None::<Tensor>, [2, 2], [0, 0], [1, 1], 1);
             assert_eq!(found.size(), wanted.size());
             let gap: f64 = (&found - &wanted).abs().max().try_into().unwrap();
@@ -401,40 +347,43 @@ mod tests {
 
     #[test]
     fn packing_and_unpacking_keep_pytorchs_order() {
-        let plan = Plan::resnet(&spec(8, 4), true, 3, 10);
-        let weights: Vec<f32> = (0..plan.scalars()).map(|i| i as f32).collect();
-        let flat = plan.pack(&weights, Device::Cpu).unwrap();
-        for p in &plan.params {
-            let back: Vec<f32> = plan.unpack(&flat, p).unwrap().view([-1]).try_into().unwrap();
-            let (from, to) = (p.offset as usize, (p.offset + p.len()) as usize);
-            assert_eq!(back, &weights[from..to], "{}", p.name);
+        for net in both_families() {
+            let plan = net.plan();
+            let weights: Vec<f32> = (0..plan.scalars()).map(|i| i as f32).collect();
+            let flat = plan.pack(&weights, Device::Cpu).unwrap();
+            for p in &plan.params {
+                let back: Vec<f32> = plan.unpack(&flat, p).unwrap().view([-1]).try_into().unwrap();
+                let (from, to) = (p.offset as usize, (p.offset + p.len()) as usize);
+                assert_eq!(back, &weights[from..to], "{}", p.name);
+            }
         }
     }
 
     #[test]
     fn backward_fills_the_flat_gradient_and_accumulates() {
-        let mut net = network(true);
-        loss(&mut net, None).backward();
-        let once = net.grad().copy();
-        assert!(f64::try_from(once.norm()).unwrap() > 0.0);
-        let whole: f64 = once.square().sum(Kind::Double).try_into().unwrap();
-        let parts: f64 = (0..net.plan().params.len())
-            .map(|i| f64::try_from(net.grad_of(i).unwrap().square().sum(Kind::Double)).unwrap())
-            .sum();
-        assert!((whole - parts).abs() < 1e-6 * whole);
-        loss(&mut net, None).backward();
-        let twice: f64 = (net.grad() - &once * 2.0).norm().try_into().unwrap();
-        assert!(twice < 1e-5 * whole.sqrt(), "{twice}");
-        net.zero_grad().unwrap();
-        assert_eq!(f64::try_from(net.grad().norm()).unwrap(), 0.0);
+        for mut net in both_families() {
+            loss(&mut net, None).backward();
+            let once = net.grad().copy();
+            assert!(f64::try_from(once.norm()).unwrap() > 0.0);
+            let whole: f64 = once.square().sum(Kind::Double).try_into().unwrap();
+            let parts: f64 = (0..net.plan().params.len())
+                .map(|i| f64::try_from(net.grad_of(i).unwrap().square().sum(Kind::Double)).unwrap())
+                .sum();
+            assert!((whole - parts).abs() < 1e-6 * whole);
+            loss(&mut net, None).backward();
+            let twice: f64 = (net.grad() - &once * 2.0).norm().try_into().unwrap();
+            assert!(twice < 1e-5 * whole.sqrt(), "{twice}");
+            net.zero_grad().unwrap();
+            assert_eq!(f64::try_from(net.grad().norm()).unwrap(), 0.0);
+        }
     }
 
     /// Central differences of the loss along the gradient itself: |g|^2.
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
-        let mut net = network(true);
+        let [mut net, _] = both_families();
         // The head starts near zero and would hide the trunk's gradient.
-        let head = net.plan().params[net.plan().head].clone();
+        let head = net.plan().params[net.plan().head.weight].clone();
         let _ = tch::no_grad(|| view(net.theta(), &head).unwrap().fill_(0.05));
         loss(&mut net, None).backward();
         let g = net.grad().copy();
@@ -448,41 +397,5 @@ mod tests {
         let eps = 1e-2 / squared;
         let slope = (at(&mut net, eps) - at(&mut net, -eps)) / (2.0 * eps);
         assert!((slope / squared - 1.0).abs() < 0.02, "{slope} {squared}");
-    }
-
-    #[test]
-    fn probes_change_no_value_and_decompose_the_gradient() {
-        for skip in [true, false] {
-            let (mut plain, mut probed) = (network(skip), network(skip));
-            let mut probes = Probes::default();
-            let a = loss(&mut plain, None);
-            let b = loss(&mut probed, Some(&mut probes));
-            a.backward();
-            b.backward();
-            assert_eq!(f64::try_from(a).unwrap(), f64::try_from(b).unwrap());
-            assert_eq!(f64::try_from((plain.grad() - probed.grad()).abs().max()).unwrap(), 0.0);
-            let flow = probes.read(plain.plan()).unwrap();
-            let names: Vec<&str> = flow.iter().map(|f| f.name.as_str()).collect();
-            assert_eq!(names, ["layer1.0", "layer2.0", "layer3.0"]);
-            for (f, (x, h)) in flow.iter().zip(probes.inputs.iter().zip(&probes.outputs)) {
-                let norm = |t: &Tensor| f64::try_from(t.grad().norm()).unwrap();
-                assert!((f.gain - norm(x) / norm(h)).abs() < 1e-5 * f.gain);
-                if skip {
-                    // |dx|^2 = |carry|^2 + |branch|^2 + 2 carry . branch
-                    let squared =
-                        f.carry.powi(2) + f.branch.powi(2) + 2.0 * f.cos * f.carry * f.branch;
-                    assert!((squared.sqrt() / norm(x) - 1.0).abs() < 1e-4);
-                } else {
-                    assert_eq!(f.carry, 0.0);
-                    assert!(f.cos.is_nan());
-                    assert!((f.branch / norm(x) - 1.0).abs() < 1e-6);
-                }
-            }
-            if skip {
-                // The first block's shortcut is the identity: what it carries is dL/dh itself.
-                let dh = f64::try_from(probes.outputs[0].grad().norm()).unwrap();
-                assert!((flow[0].carry / dh - 1.0).abs() < 1e-6);
-            }
-        }
     }
 }

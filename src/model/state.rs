@@ -182,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::initial_weights;
-    use super::super::plan::tests::spec;
+    use super::super::plan::tests::{spec, vgg9};
     use super::*;
 
     fn weights(plan: &Plan) -> Weights {
@@ -192,12 +192,14 @@ mod tests {
 
     #[test]
     fn a_state_dict_comes_back_bit_for_bit() {
-        let plan = Plan::resnet(&spec(8, 4), true, 3, 10);
-        let saved = weights(&plan);
-        let loaded = load_state(&plan, &state_bytes(&plan, &saved).unwrap(), Device::Cpu).unwrap();
-        assert_eq!(loaded.theta, saved.theta);
-        assert_eq!(loaded.running, saved.running);
-        assert_eq!(loaded.batches, 7);
+        for plan in [Plan::resnet(&spec(8, 4), true, 3, 10), vgg9(3, [3, 8, 8], 10)] {
+            let saved = weights(&plan);
+            let loaded =
+                load_state(&plan, &state_bytes(&plan, &saved).unwrap(), Device::Cpu).unwrap();
+            assert_eq!(loaded.theta, saved.theta);
+            assert_eq!(loaded.running, saved.running);
+            assert_eq!(loaded.batches, 7);
+        }
     }
 
     #[test]

@@ -6,10 +6,13 @@ pub mod log;
 pub mod metrics;
 pub mod rewind;
 
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, RunStarted};
 
 /// Something that is shown every event, in order, and loses none.
 pub trait Recorder: Send {
+    /// Takes note of a run that is taken up again, whose `run` event was told when it began.
+    fn taken_up(&mut self, _: &RunStarted) {}
+
     /// Takes one event.
     ///
     /// # Errors

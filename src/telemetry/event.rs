@@ -67,6 +67,18 @@ pub struct ArmInfo {
     pub parameters: u64,
     /// Conv and linear weights from stem to head: the order of `layer_grad_norms`.
     pub layers: Vec<LayerInfo>,
+    /// Residual blocks, or their twins without shortcut; 0 if the network has none.
+    #[serde(default)]
+    pub blocks: usize,
+}
+
+impl ArmInfo {
+    /// What `norms`, one for every layer, say of the stem and of the last conv, where the gradient's way back begins: linear
+    /// layers start near zero and say nothing of the trunk.
+    pub fn ends_of_trunk(&self, norms: &[f64]) -> Option<[f64; 2]> {
+        let last = self.layers.iter().rposition(LayerInfo::is_conv)?;
+        Some([*norms.first()?, *norms.get(last)?])
+    }
 }
 
 /// One conv or linear weight.
@@ -76,6 +88,13 @@ pub struct LayerInfo {
     pub name: String,
     /// Shape, output channels first.
     pub shape: Vec<i64>,
+}
+
+impl LayerInfo {
+    /// Whether it is a conv's weight, [out, in, k, k].
+    pub fn is_conv(&self) -> bool {
+        self.shape.len() == 4
+    }
 }
 
 /// One optimizer step of one arm.

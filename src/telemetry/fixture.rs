@@ -16,6 +16,8 @@ use crate::telemetry::system::SystemFigures;
 
 /// Conv and linear weights of the made-up networks.
 const LAYERS: usize = 20;
+/// Blocks of each arm.
+const BLOCKS: usize = 9;
 /// Points on a side of the made-up maps.
 const GRID: usize = 9;
 
@@ -121,11 +123,13 @@ fn arm(index: usize, steps: u64) -> ArmView {
         cos: if skip { 0.1 } else { f64::NAN },
         gain: 1.05,
     };
-    let layers =
-        (0..LAYERS).map(|l| LayerInfo { name: format!("conv{l}"), shape: vec![8, 8, 3, 3] });
+    let convs =
+        (1..LAYERS).map(|l| LayerInfo { name: format!("conv{l}"), shape: vec![8, 8, 3, 3] });
+    let head = LayerInfo { name: "linear".to_owned(), shape: vec![10, 8] };
+    let layers = convs.chain([head]).collect();
     let trained = steps > 0;
     ArmView {
-        info: ArmInfo { name, parameters: 215_138, layers: layers.collect() },
+        info: ArmInfo { name, parameters: 215_138, layers, blocks: BLOCKS },
         skip,
         state: if trained { ArmState::Training } else { ArmState::Waiting },
         verdict: if skip { Verdict::Healthy } else { Verdict::Lagging },
@@ -137,7 +141,7 @@ fn arm(index: usize, steps: u64) -> ArmView {
             first: if trained { norms(1.0) } else { Vec::new() },
             rows: (1..=steps).map(|t| FlowRow { step: t, norms: norms(t as f64) }).collect(),
         },
-        blocks: if trained { (0..9).map(block).collect() } else { Vec::new() },
+        blocks: if trained { (0..BLOCKS).map(block).collect() } else { Vec::new() },
         test: trained.then_some((88, if skip { 0.031 } else { 0.675 })),
         histograms: Vec::new(),
         lr_drops: Vec::new(),

@@ -350,8 +350,9 @@ impl Trainee {
         let first_or_last = step == 1 || step == course.steps;
         let recorded = first_or_last || step.is_multiple_of(record.every);
         let with_layers = recorded && (first_or_last || step.is_multiple_of(record.layers_every));
-        let with_blocks =
-            with_layers && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
+        let with_blocks = with_layers
+            && self.net.plan().blocks().next().is_some()
+            && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
 
         let picked = self.order.next_batch(settings.batch);
         let rate = StepSettings {

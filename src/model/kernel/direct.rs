@@ -38,7 +38,7 @@ pub(super) fn prepare<S: Simd>(conv: &Conv, filters: &[f32], mut packed: &mut [f
 
 /// Filters of `one` number each, up to `O` of them, side by side number by number. A group that is not whole is filled
 /// up with its first filter, whose outputs nobody takes.
-fn interleave<const O: usize>(filters: &[f32], one: usize, packed: &mut [f32]) {
+pub(super) fn interleave<const O: usize>(filters: &[f32], one: usize, packed: &mut [f32]) {
     let mut rows = [&filters[..one]; O];
     for (row, filter) in rows.iter_mut().zip(filters.chunks_exact(one)) {
         *row = filter;

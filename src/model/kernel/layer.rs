@@ -58,19 +58,10 @@ impl Conv {
         BORDER - self.kernel / 2
     }
 
-    /// The output channels in groups, as kernels of `S` take them: first channel, size of the group (weights are
-    /// filled up to it), channels of it that there are.
+    /// The output channels in [`groups`].
     #[inline(always)]
     pub(super) fn groups<S: Simd>(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let outs = self.to.channels;
-        let mut first = 0;
-        std::iter::from_fn(move || {
-            let left = outs.checked_sub(first).filter(|left| *left > 0)?;
-            let size = if S::OUTS == OUTS && left > HALF_OUTS { OUTS } else { HALF_OUTS };
-            let group = (first, size, left.min(size));
-            first += size;
-            Some(group)
-        })
+        groups::<S>(self.to.channels)
     }
 
     /// The output whose sum with bias is `value`, where `there` lies.
@@ -82,6 +73,25 @@ impl Conv {
 
     /// Output channels with those that fill the last group up.
     pub(super) fn padded_outs<S: Simd>(&self) -> usize {
-        self.groups::<S>().map(|(_, size, _)| size).sum()
+        padded::<S>(self.to.channels)
     }
+}
+
+/// `outs` outputs in groups, as kernels of `S` take them: first output, size of the group (weights are filled up to it),
+/// outputs of it that there are.
+#[inline(always)]
+pub(super) fn groups<S: Simd>(outs: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = outs.checked_sub(first).filter(|left| *left > 0)?;
+        let size = if S::OUTS == OUTS && left > HALF_OUTS { OUTS } else { HALF_OUTS };
+        let group = (first, size, left.min(size));
+        first += size;
+        Some(group)
+    })
+}
+
+/// `outs` outputs with those that fill the last group up.
+pub(super) fn padded<S: Simd>(outs: usize) -> usize {
+    groups::<S>(outs).map(|(_, size, _)| size).sum()
 }

@@ -13,11 +13,12 @@ mod conv_tests;
 mod direct;
 mod filters;
 mod frame;
-mod head;
 mod layer;
+mod pool;
 mod program;
 mod set;
 mod simd;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -27,11 +28,12 @@ use super::fold::Tally;
 use super::plan::Plan;
 use crate::config::Precision;
 use frame::Frame;
-use head::Head;
 use layer::Method;
-use program::Program;
+use pool::Pool;
+use program::{Program, Step};
 use set::{Set, with};
 use simd::{Line, Simd};
+use tail::Gathered;
 use tile::BORDER;
 
 fn lanes_of<S: Simd>(_: S) -> usize {
@@ -53,12 +55,12 @@ pub struct Kernel {
 /// The weights of one point, transformed and packed by [`Kernel::prepare`].
 #[derive(Clone, Debug, Default)]
 pub struct Prepared {
+    /// Of all layers.
     direct: Vec<f32>,
+    /// Of the convs by tiles.
     tiles: Vec<f32>,
-    /// Of all convs.
+    /// Of all layers.
     bias: Vec<f32>,
-    head: Vec<f32>,
-    head_bias: Vec<f32>,
 }
 
 /// Up to [`Kernel::lanes`] images with their labels, packed by [`Kernel::pack`].
@@ -80,8 +82,8 @@ impl Block {
 pub struct Scratch {
     frames: Vec<Vec<Line>>,
     between: [Vec<Line>; 2],
-    means: Vec<Line>,
-    logits: Vec<Line>,
+    /// What one linear layer reads and writes; the first has the logits in the end.
+    rows: [Vec<Line>; 2],
     watch: Line,
 }
 
@@ -114,12 +116,10 @@ impl Kernel {
     /// Memory for one thread.
     pub fn scratch(&self) -> Scratch {
         fn make<S: Simd>(_: S, program: &Program) -> Scratch {
-            let last = program.frames[program.head.from];
             Scratch {
                 frames: program.frames.iter().map(|f| lines::<S>(f.cells())).collect(),
                 between: program.room.map(lines::<S>),
-                means: lines::<S>(last.channels),
-                logits: lines::<S>(program.classes),
+                rows: [0, 1].map(|_| lines::<S>(program.row)),
                 watch: Line::ZERO,
             }
         }
@@ -168,6 +168,7 @@ impl Kernel {
     pub fn prepare(&self, folded: &[f32], into: &mut Prepared) -> bool {
         fn prepare<S: Simd>(simd: S, program: &Program, folded: &[f32], into: &mut Prepared) {
             for step in &program.steps {
+                let Step::Conv(step) = step else { continue };
                 let filters = &folded[step.filters.clone()];
                 let direct = &mut into.direct[step.direct.clone()];
                 direct::prepare::<S>(&step.conv, filters, direct);
@@ -175,19 +176,21 @@ impl Kernel {
                 filters::prepare(simd, &step.conv, direct, tiles);
                 into.bias[step.bias.clone()].copy_from_slice(&folded[step.folded_bias.clone()]);
             }
-            into.head.copy_from_slice(&folded[program.head.weights.clone()]);
-            into.head_bias.copy_from_slice(&folded[program.head.bias.clone()]);
+            for step in &program.tail.linears {
+                let rows = &folded[step.rows.clone()];
+                step.linear.prepare::<S>(rows, &mut into.direct[step.direct.clone()]);
+                into.bias[step.bias.clone()].copy_from_slice(&folded[step.folded_bias.clone()]);
+            }
         }
         let program = &self.program;
         if folded.len() != program.scalars {
             return false;
         }
-        let end = |range: fn(&program::Step) -> usize| program.steps.iter().map(range).max();
-        into.direct.resize(end(|s| s.direct.end).unwrap_or(0), 0.0);
-        into.tiles.resize(end(|s| s.tiles.end).unwrap_or(0), 0.0);
-        into.bias.resize(end(|s| s.bias.end).unwrap_or(0), 0.0);
-        into.head.resize(program.head.weights.len(), 0.0);
-        into.head_bias.resize(program.head.bias.len(), 0.0);
+        for (weights, length) in
+            [&mut into.direct, &mut into.tiles, &mut into.bias].into_iter().zip(program.prepared)
+        {
+            weights.resize(length, 0.0);
+        }
         with!(self.set, simd => prepare(simd, program, folded, into));
         true
     }
@@ -205,7 +208,7 @@ impl Kernel {
         if !with!(self.set, simd => forward(simd, &self.program, weights, block, scratch, false)) {
             with!(self.set, simd => forward(simd, &self.program, weights, block, scratch, true));
         }
-        &Line::numbers(&scratch.logits)[..self.program.classes * self.lanes()]
+        &Line::numbers(&scratch.rows[0])[..self.program.classes * self.lanes()]
     }
 
     /// Loss and accuracy of the images in `block`.
@@ -253,38 +256,54 @@ fn forward<S: Simd>(
     scratch: &mut Scratch,
     direct: bool,
 ) -> bool {
-    let Scratch { frames, between, means, logits, watch } = scratch;
+    let Scratch { frames, between, rows, watch } = scratch;
     let [inputs, products] = between;
     for step in &program.steps {
+        let step = match step {
+            Step::Conv(step) => step,
+            Step::Pool { from, to } => {
+                let mut output = std::mem::take(&mut frames[*to]);
+                let input = S::cells(&frames[*from]);
+                let from = program.frames[*from];
+                simd.run(Pool { from, input, output: S::cells_mut(&mut output) });
+                frames[*to] = output;
+                continue;
+            }
+        };
         let mut output = std::mem::take(&mut frames[step.to]);
         let input = step.from.map_or(&block.cells, |from| &frames[from]);
         let input = S::cells(input);
         let bias = &weights.bias[step.bias.clone()];
         let cells = S::cells_mut(&mut output);
-        if direct || step.conv.method == Method::Direct {
-            let weights = &weights.direct[step.direct.clone()];
-            direct::run(simd, &step.conv, weights, bias, input, cells);
-        } else {
+        let tiles = !direct && step.conv.method != Method::Direct;
+        if tiles {
             let weights = &weights.tiles[step.tiles.clone()];
             let between = [S::cells_mut(inputs), S::cells_mut(products)];
             let seen = &mut S::cells_mut(std::slice::from_mut(watch))[0];
             *seen = simd.splat(0.0);
             winograd::run(simd, &step.conv, [weights, bias], input, cells, between, seen);
+        } else {
+            let weights = &weights.direct[step.direct.clone()];
+            direct::run(simd, &step.conv, weights, bias, input, cells);
         }
         frames[step.to] = output;
         let seen = Line::numbers(std::slice::from_ref(watch));
-        if !direct && seen.iter().take(block.images()).any(|x| x.is_nan()) {
+        if tiles && seen.iter().take(block.images()).any(|x| x.is_nan()) {
             return false;
         }
     }
-    let frame = program.frames[program.head.from];
-    simd.run(Head {
-        frame,
-        input: S::cells(&frames[program.head.from]),
-        weights: &weights.head,
-        bias: &weights.head_bias,
-        means: &mut S::cells_mut(means)[..frame.channels],
-        logits: &mut S::cells_mut(logits)[..program.classes],
+    let [reads, writes] = rows;
+    let tail = &program.tail;
+    simd.run(Gathered {
+        gather: tail.gather,
+        frame: program.frames[tail.from],
+        input: S::cells(&frames[tail.from]),
+        output: S::cells_mut(reads),
     });
+    for step in &tail.linears {
+        let weights = [&weights.direct[step.direct.clone()], &weights.bias[step.bias.clone()]];
+        step.linear.run(simd, weights, S::cells(reads), S::cells_mut(writes));
+        std::mem::swap(reads, writes);
+    }
     true
 }

@@ -4,16 +4,27 @@ use std::ops::Range;
 
 use super::frame::Frame;
 use super::layer::{Conv, Method};
+use super::pool::halved;
 use super::simd::Simd;
+use super::tail::{Gather, Linear};
 use super::{direct, winograd};
-use crate::model::plan::{ConvPlan, Plan, Shortcut};
+use crate::model::plan::{BlockPlan, ConvPlan, LinearPlan, Plan, Shortcut, Stage};
 
 /// Most pixels on a side: past it, memory per thread would be large, and libtorch is as good.
 const LARGEST_SIDE: usize = 256;
 
+/// One thing that is done to activations.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A conv.
+    Conv(ConvStep),
+    /// The largest of each 2x2 pixels, from frame to frame.
+    Pool { from: usize, to: usize },
+}
+
 /// One conv: from where to where, and where its weights lie.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(super) struct ConvStep {
     pub(super) conv: Conv,
     /// The frame that it reads; none: the images.
     pub(super) from: Option<usize>,
@@ -28,12 +39,26 @@ pub(super) struct Step {
     pub(super) bias: Range<usize>,
 }
 
-/// The linear layer's place in the folded vector.
+/// One linear layer, and where its weights lie.
 #[derive(Clone, Debug)]
-pub(super) struct HeadStep {
-    pub(super) from: usize,
-    pub(super) weights: Range<usize>,
+pub(super) struct LinearStep {
+    pub(super) linear: Linear,
+    /// Weights and bias in the folded vector.
+    pub(super) rows: Range<usize>,
+    pub(super) folded_bias: Range<usize>,
+    /// Where they lie prepared.
+    pub(super) direct: Range<usize>,
     pub(super) bias: Range<usize>,
+}
+
+/// What comes behind the last pixels.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    /// The frame that the pixels lie in.
+    pub(super) from: usize,
+    pub(super) gather: Gather,
+    /// The head is the last.
+    pub(super) linears: Vec<LinearStep>,
 }
 
 /// All steps.
@@ -42,10 +67,14 @@ pub(super) struct Program {
     pub(super) images: Frame,
     pub(super) frames: Vec<Frame>,
     pub(super) steps: Vec<Step>,
-    pub(super) head: HeadStep,
+    pub(super) tail: Tail,
     pub(super) classes: usize,
     /// Scalars of the folded vector.
     pub(super) scalars: usize,
+    /// Numbers of all prepared weights: direct, tiles, bias.
+    pub(super) prepared: [usize; 3],
+    /// Figures of the longest row behind the pixels.
+    pub(super) row: usize,
     /// Vectors between the steps of a conv by tiles.
     pub(super) room: [usize; 2],
 }
@@ -69,63 +98,55 @@ impl Program {
         }
         let mut draft = Draft::<S> {
             plan,
+            images,
             only,
             frames: Vec::new(),
             steps: Vec::new(),
             ends: [0; 3],
             simd: std::marker::PhantomData,
         };
-        let stem = draft.conv(plan.stem, images)?;
-        let mut x = draft.frame(stem.to);
-        draft.step(plan.stem, Conv { relu: true, ..stem }, None, x)?;
-        // The inner frame is used again by every block of its shape.
-        let mut inner = None::<usize>;
-        for block in &plan.blocks {
-            let input = draft.frames[x];
-            let first = Conv { relu: true, ..draft.conv(block.conv1, input)? };
-            let middle = match inner {
-                Some(frame) if draft.frames[frame] == first.to => frame,
-                _ => draft.frame(first.to),
-            };
-            inner = Some(middle);
-            let second = Conv { relu: true, ..draft.conv(block.conv2, first.to)? };
-            let to = match block.shortcut {
-                Shortcut::Projection(conv) => {
-                    let to = draft.frame(second.to);
-                    let projection = draft.conv(conv, input)?;
-                    draft.step(conv, projection, Some(x), to)?;
-                    to
-                }
-                // In place: by then the block's input is of no other use.
-                Shortcut::None | Shortcut::Identity if second.to == input => x,
-                Shortcut::None => draft.frame(second.to),
-                Shortcut::Identity => return None,
-            };
-            draft.step(block.conv1, first, Some(x), middle)?;
-            let add = block.shortcut != Shortcut::None;
-            draft.step(block.conv2, Conv { add, ..second }, Some(middle), to)?;
-            x = to;
+        let (mut x, mut gather, mut linears) = (None, None, Vec::new());
+        for stage in &plan.stages {
+            match (stage, gather) {
+                (Stage::Conv(conv), None) => x = Some(draft.single(*conv, x)?),
+                (Stage::Block(block), None) => x = Some(draft.block(block, x?)?),
+                (Stage::MaxPool, None) => x = Some(draft.pool(x?)?),
+                (Stage::Mean, None) => gather = Some(Gather::Mean),
+                (Stage::Flatten, None) => gather = Some(Gather::Flatten),
+                (Stage::Linear(linear), Some(_)) => linears.push((*linear, true)),
+                _ => return None,
+            }
         }
-        let classes = usize::try_from(plan.classes).ok()?;
-        let head = HeadStep {
-            from: x,
-            weights: draft.place(plan.head, classes * draft.frames[x].channels)?,
-            bias: draft.place(plan.head + 1, classes)?,
-        };
+        let (from, gather) = (x?, gather?);
+        linears.push((plan.head, false));
+        let mut row = gather.figures(draft.frames[from]);
+        let mut ins = row;
+        let mut steps = Vec::new();
+        for (linear, relu) in linears {
+            let step = draft.linear(linear, ins, relu)?;
+            ins = step.linear.outs;
+            row = row.max(ins);
+            steps.push(step);
+        }
+        let tail = Tail { from, gather, linears: steps };
         let mut room = [0; 2];
         for step in &draft.steps {
-            let needs = winograd::room::<S>(&step.conv);
-            room = [room[0].max(needs[0]), room[1].max(needs[1])];
+            if let Step::Conv(step) = step {
+                let needs = winograd::room::<S>(&step.conv);
+                room = [room[0].max(needs[0]), room[1].max(needs[1])];
+            }
         }
+        let classes = usize::try_from(plan.classes).ok().filter(|classes| *classes == ins)?;
         let scalars = usize::try_from(plan.scalars()).ok()?;
-        let Draft { frames, steps, .. } = draft;
-        Some(Self { images, frames, steps, head, classes, scalars, room })
+        let Draft { frames, steps, ends: prepared, .. } = draft;
+        Some(Self { images, frames, steps, tail, classes, scalars, prepared, row, room })
     }
 }
 
 /// A program in the making.
 struct Draft<'a, S> {
     plan: &'a Plan,
+    images: Frame,
     /// The method of all 3x3 convs of stride 1, if it is not to be chosen.
     only: Option<Method>,
     frames: Vec<Frame>,
@@ -136,9 +157,75 @@ struct Draft<'a, S> {
 }
 
 impl<S: Simd> Draft<'_, S> {
-    fn frame(&mut self, frame: Frame) -> usize {
-        self.frames.push(frame);
-        self.frames.len() - 1
+    /// A frame of this shape that holds nothing that is still wanted: an earlier one, or a new one.
+    fn frame(&mut self, shape: Frame, wanted: &[usize]) -> usize {
+        let free = |(index, frame): (usize, &Frame)| *frame == shape && !wanted.contains(&index);
+        let found = self.frames.iter().enumerate().position(free);
+        found.unwrap_or_else(|| {
+            self.frames.push(shape);
+            self.frames.len() - 1
+        })
+    }
+
+    /// A conv with ReLU of the frame `from` (none: of the images); the frame that it writes.
+    fn single(&mut self, conv: ConvPlan, from: Option<usize>) -> Option<usize> {
+        let input = from.map_or(self.images, |from| self.frames[from]);
+        let only = Conv { relu: true, ..self.conv(conv, input)? };
+        let to = self.frame(only.to, from.as_slice());
+        self.step(conv, only, from, to)?;
+        Some(to)
+    }
+
+    /// The convs of a block on the frame `x`; the frame that they write in the end.
+    fn block(&mut self, block: &BlockPlan, x: usize) -> Option<usize> {
+        let input = self.frames[x];
+        let first = Conv { relu: true, ..self.conv(block.conv1, input)? };
+        let middle = self.frame(first.to, &[x]);
+        let second = Conv { relu: true, ..self.conv(block.conv2, first.to)? };
+        let to = match block.shortcut {
+            Shortcut::Projection(conv) => {
+                let to = self.frame(second.to, &[x, middle]);
+                let projection = self.conv(conv, input)?;
+                self.step(conv, projection, Some(x), to)?;
+                to
+            }
+            // In place: by then the block's input is of no other use.
+            Shortcut::None | Shortcut::Identity if second.to == input => x,
+            Shortcut::None => self.frame(second.to, &[middle]),
+            Shortcut::Identity => return None,
+        };
+        self.step(block.conv1, first, Some(x), middle)?;
+        let add = block.shortcut != Shortcut::None;
+        self.step(block.conv2, Conv { add, ..second }, Some(middle), to)?;
+        Some(to)
+    }
+
+    /// The pool of the frame `x`; the frame that it writes.
+    fn pool(&mut self, x: usize) -> Option<usize> {
+        let shape = halved(self.frames[x]);
+        if shape.height == 0 || shape.width == 0 {
+            return None;
+        }
+        let to = self.frame(shape, &[x]);
+        self.steps.push(Step::Pool { from: x, to });
+        Some(to)
+    }
+
+    /// A linear layer on `ins` figures.
+    fn linear(&mut self, plan: LinearPlan, ins: usize, relu: bool) -> Option<LinearStep> {
+        let outs = usize::try_from(*self.plan.params.get(plan.weight)?.shape.first()?).ok()?;
+        let linear = Linear { ins, outs, relu };
+        let rows = self.place(plan.weight, outs * ins)?;
+        let folded_bias = self.place(self.plan.shift(plan), outs)?;
+        let [direct, _, bias] = self.room_for([linear.weights::<S>(), 0, outs]);
+        Some(LinearStep { linear, rows, folded_bias, direct, bias })
+    }
+
+    /// Places for prepared weights: direct, tiles, bias.
+    fn room_for(&mut self, lengths: [usize; 3]) -> [Range<usize>; 3] {
+        let starts = self.ends;
+        self.ends = [0, 1, 2].map(|i| starts[i] + lengths[i]);
+        [0, 1, 2].map(|i| starts[i]..self.ends[i])
     }
 
     /// Where a parameter of `length` scalars lies in the folded vector.
@@ -190,10 +277,9 @@ impl<S: Simd> Draft<'_, S> {
         let filters = self.place(plan.weight, outs * conv.kernel.pow(2) * conv.from.channels)?;
         let folded_bias = self.place(norm.weight + 1, outs)?;
         let lengths = [direct::weights::<S>(&conv), winograd::weights::<S>(&conv), outs];
-        let mut ranges = [0, 1, 2].map(|i| self.ends[i]..self.ends[i] + lengths[i]);
-        self.ends = [0, 1, 2].map(|i| ranges[i].end);
-        let [direct, tiles, bias] = ranges.each_mut().map(std::mem::take);
-        self.steps.push(Step { conv, from, to, filters, folded_bias, direct, tiles, bias });
+        let [direct, tiles, bias] = self.room_for(lengths);
+        let step = ConvStep { conv, from, to, filters, folded_bias, direct, tiles, bias };
+        self.steps.push(Step::Conv(step));
         Some(())
     }
 }

@@ -63,6 +63,8 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `max(0, a)`; NaN stays NaN, as in libtorch.
     fn relu(self, a: Self::V) -> Self::V;
+    /// The larger; NaN if either is, as in libtorch.
+    fn larger(self, a: Self::V, b: Self::V) -> Self::V;
     /// [`Simd::DEPTH`] channels as [`Simd::product`] takes them; `high` counts only if there are two.
     fn join(self, low: Self::V, high: Self::V) -> Self::V;
     /// `c + a * b`, summed over the channels in a vector.
@@ -89,6 +91,7 @@ mod x86 {
             $(#[$doc:meta])* $name:ident: [$($found:tt),*] as $enabled:literal,
             $vector:ty, lanes $lanes:literal, outs $outs:expr, depth $depth:literal,
             $load:ident, $store:ident, $splat:ident, $zero:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $max:ident,
+            nan_of($value:ident, $other:ident) $nan_of:expr,
             join($low:ident, $high:ident) $join:expr,
             product($a:ident, $b:ident, $c:ident) $product:expr
         ) => {
@@ -185,6 +188,15 @@ mod x86 {
                 }
 
                 #[inline(always)]
+                fn larger(self, $value: $vector, b: $vector) -> $vector {
+                    // NaN where the second operand is; where the first is, it is put in.
+                    unsafe {
+                        let $other = $max($value, b);
+                        $nan_of
+                    }
+                }
+
+                #[inline(always)]
                 fn join(self, $low: $vector, $high: $vector) -> $vector {
                     $join
                 }
@@ -202,6 +214,7 @@ mod x86 {
         Avx512: ["avx512f", "avx512vl", "avx512bw"] as "avx512f,avx512vl,avx512bw",
         __m512, lanes 16, outs OUTS, depth 1,
         _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
+        nan_of(a, other) _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a),
         join(low, _high) low,
         product(a, b, c) _mm512_fmadd_ps(a, b, c)
     }
@@ -211,6 +224,7 @@ mod x86 {
         Avx512Bf16: ["avx512f", "avx512vl", "avx512bw", "avx512bf16"] as "avx512f,avx512vl,avx512bw,avx512bf16",
         __m512, lanes 16, outs OUTS, depth 2,
         _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps, _mm512_max_ps,
+        nan_of(a, other) _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a),
         join(low, high) unsafe { pair(low, high) },
         product(a, b, c) _mm512_dpbf16_ps(c, as_bf16(a), as_bf16(b))
     }
@@ -220,6 +234,7 @@ mod x86 {
         Avx2: ["avx2", "fma"] as "avx2,fma",
         __m256, lanes 8, outs HALF_OUTS, depth 1,
         _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps, _mm256_max_ps,
+        nan_of(a, other) _mm256_blendv_ps(other, a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)),
         join(low, _high) low,
         product(a, b, c) _mm256_fmadd_ps(a, b, c)
     }

@@ -7,8 +7,8 @@ use tch::{Device, Tensor};
 
 use super::*;
 use crate::model::network::Weights;
-use crate::model::plan::tests::spec;
-use crate::model::{Folded, FoldedLayout, initial_weights, named_rng};
+use crate::model::plan::tests::{spec, vgg9};
+use crate::model::{Folded, FoldedLayout, Stage, initial_weights, named_rng};
 
 /// A plan with folded weights away from initial ones, images and labels.
 struct Case {
@@ -20,8 +20,17 @@ struct Case {
 }
 
 impl Case {
-    fn new(depth: i64, width: i64, skip: bool, [n, channels, side]: [i64; 3]) -> Self {
-        let plan = Arc::new(Plan::resnet(&spec(depth, width), skip, channels, 10));
+    fn new(depth: i64, width: i64, skip: bool, shape: [i64; 3]) -> Self {
+        Self::of(Plan::resnet(&spec(depth, width), skip, shape[1], 10), shape)
+    }
+
+    fn vgg9(width: i64, shape: [i64; 3]) -> Self {
+        let [_, channels, side] = shape;
+        Self::of(vgg9(width, [channels, side, side], 10), shape)
+    }
+
+    fn of(plan: Plan, [n, channels, side]: [i64; 3]) -> Self {
+        let plan = Arc::new(plan);
         let weights = Weights {
             theta: plan.pack(&initial_weights(&plan, 5), Device::Cpu).unwrap(),
             running: plan.fresh_statistics(Device::Cpu).unwrap(),
@@ -32,8 +41,16 @@ impl Case {
         let mut draw = || -> f32 { rng.random_range(-1.0..1.0) };
         let mut folded = Vec::<f32>::try_from(folded).unwrap();
         folded.iter_mut().for_each(|x| *x += 0.01 * draw());
-        // The head starts near zero and would hide all else.
-        let head = plan.params[plan.head].offset as usize;
+        // Hidden layers start near zero and would hide all before; batch norms have not made up for it.
+        for stage in &plan.stages {
+            if let Stage::Linear(linear) = stage {
+                let (at, len) = range(&plan, linear.weight);
+                let size = (6.0 / plan.params[linear.weight].shape[1] as f32).sqrt();
+                folded[at..at + len].iter_mut().for_each(|x| *x = size * draw());
+            }
+        }
+        // So does the head.
+        let head = plan.params[plan.head.weight].offset as usize;
         folded[head..].iter_mut().for_each(|x| *x = draw());
         let pixels: Vec<f32> = (0..n * channels * side * side).map(|_| 1.7 * draw()).collect();
         let images = Tensor::from_slice(&pixels).view([n, channels, side, side]);
@@ -82,6 +99,11 @@ impl Case {
     }
 }
 
+/// Where a parameter lies in the flat vector, and its length.
+fn range(plan: &Plan, param: usize) -> (usize, usize) {
+    (plan.params[param].offset as usize, plan.params[param].len() as usize)
+}
+
 /// The largest difference over the largest size.
 fn gap(found: &Tensor, wanted: &Tensor) -> f64 {
     f64::try_from((found - wanted).abs().max() / wanted.abs().max()).unwrap()
@@ -89,26 +111,28 @@ fn gap(found: &Tensor, wanted: &Tensor) -> f64 {
 
 #[test]
 fn whole_networks_are_those_of_libtorch() {
-    for (depth, width, shape) in
-        [(14, 8, [37, 1, 16]), (20, 16, [16, 3, 32]), (8, 6, [5, 3, 17]), (8, 4, [17, 3, 7])]
-    {
-        for skip in [true, false] {
-            let case = Case::new(depth, width, skip, shape);
-            let logits = case.reference();
-            let mut wanted = Tally::default();
-            wanted.add(&logits, &Tensor::from_slice(&case.labels)).unwrap();
-            for set in Set::all() {
-                let kernel = case.kernel(set);
-                let bound = if set.is_bf16() { 5e-2 } else { 1e-5 };
-                let gap = gap(&case.logits(&kernel), &logits);
-                assert!(gap < bound, "{set:?} {depth} {width} {skip}: logits {gap:.1e}");
-                let found = case.tally(&kernel);
-                let gap = (found.loss / wanted.loss - 1.0).abs();
-                assert!(gap < bound, "{set:?} {depth} {width} {skip}: loss {gap:.1e}");
-                assert_eq!(found.images, wanted.images);
-                if !set.is_bf16() {
-                    assert_eq!(found.right, wanted.right);
-                }
+    let resnets =
+        [(14, 8, [37, 1, 16]), (20, 16, [16, 3, 32]), (8, 6, [5, 3, 17]), (8, 4, [17, 3, 7])];
+    let resnets = resnets.into_iter().flat_map(|(depth, width, shape)| {
+        [true, false].map(|skip| Case::new(depth, width, skip, shape))
+    });
+    let vggs = [(8, [37, 1, 16]), (16, [16, 3, 32]), (5, [5, 3, 8]), (3, [17, 1, 28])];
+    let vggs = vggs.into_iter().map(|(width, shape)| Case::vgg9(width, shape));
+    for (which, case) in resnets.chain(vggs).enumerate() {
+        let logits = case.reference();
+        let mut wanted = Tally::default();
+        wanted.add(&logits, &Tensor::from_slice(&case.labels)).unwrap();
+        for set in Set::all() {
+            let kernel = case.kernel(set);
+            let bound = if set.is_bf16() { 5e-2 } else { 1e-5 };
+            let gap = gap(&case.logits(&kernel), &logits);
+            assert!(gap < bound, "{set:?} network {which}: logits {gap:.1e}");
+            let found = case.tally(&kernel);
+            let gap = (found.loss / wanted.loss - 1.0).abs();
+            assert!(gap < bound, "{set:?} network {which}: loss {gap:.1e}");
+            assert_eq!(found.images, wanted.images);
+            if !set.is_bf16() {
+                assert_eq!(found.right, wanted.right);
             }
         }
     }
@@ -119,7 +143,7 @@ fn whole_networks_are_those_of_libtorch() {
 fn the_loss_of_a_point_is_off_by_a_known_share() {
     let mut case = Case::new(56, 8, true, [32, 1, 16]);
     let base = case.folded.clone();
-    let head = case.plan.params[case.plan.head].offset as usize;
+    let head = case.plan.params[case.plan.head.weight].offset as usize;
     let mut rng = named_rng(5, "kernel", "points");
     for point in 0..4 {
         for (x, at) in case.folded.iter_mut().zip(&base) {
@@ -139,8 +163,10 @@ fn the_loss_of_a_point_is_off_by_a_known_share() {
 
 #[test]
 fn neither_order_nor_memory_used_before_changes_a_bit() {
-    let case = Case::new(14, 6, true, [37, 3, 12]);
-    for set in Set::all() {
+    for (case, set) in [Case::new(14, 6, true, [37, 3, 12]), Case::vgg9(6, [37, 3, 12])]
+        .iter()
+        .flat_map(|case| Set::all().into_iter().map(move |set| (case, set)))
+    {
         let kernel = case.kernel(set);
         let mut prepared = Prepared::default();
         assert!(kernel.prepare(&case.folded, &mut prepared));
@@ -164,7 +190,7 @@ fn huge_weights_overflow_where_those_of_libtorch_do() {
     let mut case = Case::new(8, 8, false, [16, 3, 16]);
     let stem: Vec<f32> = case.folded[..8 * 27].to_vec();
     // A small last conv, so that what overflows first lies before it.
-    let last = &case.plan.params[case.plan.blocks[2].conv2.weight];
+    let last = &case.plan.params[case.plan.blocks().nth(2).unwrap().conv2.weight];
     let last = last.offset as usize..(last.offset + last.len()) as usize;
     case.folded[last].iter_mut().for_each(|x| *x *= 1e-6);
     let (mut finite, mut infinite, mut again) = (0, 0, 0);
@@ -244,6 +270,15 @@ fn what_does_not_fit_is_refused() {
     assert!(kernel.pack(&[0.0; 3 * 64], &[-1]).is_none());
     assert!(kernel.pack(&[], &[]).is_some_and(|blocks| blocks.is_empty()));
     let mut wrong = Plan::clone(&case.plan);
-    wrong.stem.stride = 3;
+    let Stage::Conv(stem) = &mut wrong.stages[0] else { panic!("a stem") };
+    stem.stride = 3;
     assert!(Kernel::new(&wrong, 8, 8, Precision::F32).is_none());
+    let case = Case::vgg9(2, [3, 1, 16]);
+    // Another side than its hidden layer is for.
+    assert!(Kernel::new(&case.plan, 16, 16, Precision::F32).is_some());
+    assert!(Kernel::new(&case.plan, 24, 24, Precision::F32).is_none());
+    assert!(Kernel::new(&case.plan, 4, 4, Precision::F32).is_none());
+    let mut wrong = Plan::clone(&case.plan);
+    wrong.stages.retain(|stage| *stage != Stage::Flatten);
+    assert!(Kernel::new(&wrong, 16, 16, Precision::F32).is_none());
 }

@@ -20,7 +20,11 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
             continue;
         }
         if arm.blocks.is_empty() {
-            text(buf, part.x, part.y, part.width, "no decomposition yet", theme.dim());
+            let why = match arm.info.blocks {
+                0 => "no residual blocks in this network",
+                _ => "no decomposition yet",
+            };
+            text(buf, part.x, part.y, part.width, why, theme.dim());
             continue;
         }
         let [carry, branch, _] = theme.parts();

@@ -101,7 +101,7 @@ fn heading(
 ) {
     let theme = view.theme;
     let mut told: Vec<Piece> = vec![arm_piece(snapshot, index, view)];
-    if let [stem, .., last, _head] = arm.flow.now[..] {
+    if let Some([stem, last]) = arm.info.ends_of_trunk(&arm.flow.now) {
         told.push((format!(" {}", growth(stem / last, theme)), theme.strong()));
         told.push((format!("  stem {}", format::short(stem)), theme.dim()));
         told.push((format!("  last conv {}", format::short(last)), theme.dim()));
