@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::maps::Interrupted;
+use super::maps::{Interrupted, MapArm};
 use super::planes::Laid;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
@@ -19,7 +19,6 @@ use crate::landscape::refine::Refinement;
 use crate::landscape::span::Span;
 use crate::landscape::surface::Surface;
 use crate::landscape::trajectory::Point;
-use crate::model::{Plan, Weights};
 use crate::telemetry::event::{PathGap, TrajectorySample};
 use crate::train::device::TorchError;
 
@@ -30,6 +29,8 @@ const FEWEST_SHOWN: usize = 5;
 pub struct ArmMap {
     /// Whose.
     pub arm: ArmId,
+    /// Steps that it has made.
+    pub step: u64,
     /// Its name.
     pub name: ArmName,
     /// Cosine of the two directions.
@@ -52,7 +53,7 @@ impl ArmMap {
     /// # Errors
     /// When the device has no room.
     pub fn random(
-        (arm, name, plan, weights): (ArmId, ArmName, Arc<Plan>, Weights),
+        MapArm { id, made, name, plan, weights }: MapArm,
         spec: &MapSpec,
         seed: u64,
         images: &ImageSet,
@@ -60,7 +61,7 @@ impl ArmMap {
         let directions = DirectionSpec { seed, norm: spec.norm, ignore: spec.ignore };
         let plane = Plane::random(plan, weights, directions, axes(false))?;
         let axis = Span { min: -spec.range, max: spec.range, n: spec.grid };
-        Self::of((arm, name), plane, [axis, axis], spec, images)
+        Self::of((id, made, name), plane, [axis, axis], spec, images)
     }
 
     /// A map in the plane of an arm's path, whose newest point `weights` are; it reaches around the whole path.
@@ -68,7 +69,7 @@ impl ArmMap {
     /// # Errors
     /// When the device has no room.
     pub fn of_path(
-        (arm, name, plan, weights): (ArmId, ArmName, Arc<Plan>, Weights),
+        MapArm { id, made, name, plan, weights }: MapArm,
         path: Arc<Laid>,
         spec: &MapSpec,
         images: &ImageSet,
@@ -76,12 +77,12 @@ impl ArmMap {
         let directions = path.axes.tensors(weights.theta.device())?;
         let plane = Plane::new(plan, weights, directions, None)?;
         let spans = Span::square_around(path.points.iter().map(|(_, place, _)| *place), spec.grid);
-        let map = Self::of((arm, name), plane, spans, spec, images)?;
+        let map = Self::of((id, made, name), plane, spans, spec, images)?;
         Ok(Self { path: Some(path), ..map })
     }
 
     fn of(
-        (arm, name): (ArmId, ArmName),
+        (arm, step, name): (ArmId, u64, ArmName),
         plane: Plane,
         spans: [Span; 2],
         spec: &MapSpec,
@@ -92,6 +93,7 @@ impl ArmMap {
         let ready = ReadyImages::new(plane.plan(), images.share(), &means)?;
         Ok(Self {
             arm,
+            step,
             name,
             cosine,
             path: None,
@@ -109,7 +111,7 @@ impl ArmMap {
     }
 
     /// What is told of the path in the map's plane, if it is one's.
-    pub fn path_sample(&self, step: u64, t: f64) -> Option<TrajectorySample> {
+    pub fn path_sample(&self, t: f64) -> Option<TrajectorySample> {
         let path = self.path.as_ref()?;
         let surface = self.surface();
         let under = |(_, place, loss): &Point| (*loss, value_under(surface.grid(), *place));
@@ -117,7 +119,7 @@ impl ArmMap {
         let Gap { median, max, relative } = gap(&pairs);
         Some(TrajectorySample {
             arm: self.name.clone(),
-            step,
+            step: self.step,
             t,
             snapshots: path.points.len(),
             explained: path.axes.shares.to_vec(),

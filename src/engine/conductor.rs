@@ -109,9 +109,8 @@ impl Conductor {
     /// A directive that does what was asked for.
     fn handing_out(&mut self, step: Option<u64>, hold: bool) -> Directive {
         let Asked { map, checkpoint, .. } = std::mem::take(&mut self.asked);
-        // Of the weights as they are before the step.
-        let done = self.done - u64::from(step.is_some());
-        let due = self.path.is_some_and(|path| path.is_due(done)) && !hold;
+        let directive = self.directive(step, hold);
+        let due = self.path.is_some_and(|path| path.is_due(directive.done)) && !hold;
         let ends = step.is_none() && !hold;
         let snapshot = match due {
             true => Some(Wanted::Due),
@@ -119,13 +118,15 @@ impl Conductor {
             false => None,
         };
         let snapshot = snapshot.filter(|_| self.path.is_some());
-        Directive { map, snapshot, checkpoint, ..self.directive(step, hold) }
+        Directive { map, snapshot, checkpoint, ..directive }
     }
 
     fn directive(&self, step: Option<u64>, hold: bool) -> Directive {
         let settings = Arc::clone(&self.settings);
         Directive {
             step,
+            // What is handed out are the weights as they are before the step.
+            done: self.done - u64::from(step.is_some()),
             hold,
             settings,
             map: false,

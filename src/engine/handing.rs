@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::evaluator::EvalJob;
 use super::hub::{Hub, Joining, spawn};
-use super::maps::MapJob;
+use super::maps::{MapArm, MapJob};
 use super::message::Fork;
 use super::paths::PathJob;
 use super::saver::SaveJob;
@@ -19,7 +19,7 @@ impl Hub {
         match purpose {
             Purpose::Evaluate => {
                 let (name, plan) = (self.names[arm].clone(), Arc::clone(&self.plans[arm]));
-                let job = EvalJob { name, plan, step, weights: copy.weights };
+                let job = EvalJob { name, plan, step: copy.made, weights: copy.weights };
                 if !self.desks.eval.put(arm.index(), job) {
                     self.pending.eval += 1;
                     self.evaluations.0 += 1;
@@ -27,7 +27,8 @@ impl Hub {
             }
             Purpose::Path { map } => {
                 let (name, plan) = (self.names[arm].clone(), Arc::clone(&self.plans[arm]));
-                let job = PathJob { arm, name, plan, step, weights: copy.weights, map };
+                let (step, weights) = (copy.made, copy.weights);
+                let job = PathJob { arm, name, plan, step, weights, map };
                 if !self.desks.paths.put(arm.index(), job) {
                     self.pending.paths += 1;
                     self.snapshots.0 += 1;
@@ -58,8 +59,9 @@ impl Hub {
             id: child,
             spec,
             plan: Arc::clone(&self.plans[child]),
+            // It goes on to the end of the run.
+            steps: copy.made + self.views.shown().run.steps.saturating_sub(step),
             origin: Origin::Copy(Box::new(copy)),
-            done: step,
             owes_evaluation: false,
             course: self.crew.course.share(),
             plane: self.crew.plane_of(child),
@@ -94,8 +96,12 @@ impl Hub {
     pub(super) fn dispatch(&mut self) {
         for (step, parts) in self.maps.complete(&self.live) {
             let arms = parts.into_iter().filter(|(id, _)| self.whole[*id]);
-            let arms = arms.map(|(id, c)| {
-                (id, self.names[id].clone(), Arc::clone(&self.plans[id]), c.weights)
+            let arms = arms.map(|(id, c)| MapArm {
+                id,
+                made: c.made,
+                name: self.names[id].clone(),
+                plan: Arc::clone(&self.plans[id]),
+                weights: c.weights,
             });
             let job =
                 MapJob { step, taken_s: self.start.elapsed().as_secs_f64(), arms: arms.collect() };

@@ -37,7 +37,29 @@ pub struct MapJob {
     /// When the weights were taken, seconds since the start.
     pub taken_s: f64,
     /// The arms.
-    pub arms: Vec<(ArmId, ArmName, Arc<Plan>, Weights)>,
+    pub arms: Vec<MapArm>,
+}
+
+/// One arm of a job.
+pub struct MapArm {
+    /// Which.
+    pub id: ArmId,
+    /// Steps that it has made.
+    pub made: u64,
+    /// Its name.
+    pub name: ArmName,
+    /// Its network.
+    pub plan: Arc<Plan>,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+impl MapArm {
+    /// With weights of its own.
+    fn copy(&self) -> Result<Self, TorchError> {
+        let (name, plan) = (self.name.clone(), Arc::clone(&self.plan));
+        Ok(Self { id: self.id, made: self.made, name, plan, weights: self.weights.copy()? })
+    }
 }
 
 /// What maps are made with.
@@ -99,7 +121,7 @@ impl Mapper {
         let MapJob { step, taken_s, arms } = job;
         let chosen = choose_images(self.train.len(), self.spec.images);
         let images = ImageSet::new(&self.train, &chosen, self.train.device())?;
-        let mut maps = self.begin(step, arms, &images)?;
+        let mut maps = self.begin(arms, &images)?;
         let total = self.spec.grid * self.spec.grid * maps.len();
         let mut progress = MapProgress { step, grid: 0, done: 0, total };
         // The very first coarse map is not held back: it is small, and somebody waits for it.
@@ -113,7 +135,7 @@ impl Mapper {
                 // What is coarse is shown whatever else waits; finer passes give way to newer weights, and the file
                 // holds what was done.
                 if shown && jobs.has_waiting() {
-                    return self.write_all(&maps, step, &chosen);
+                    return self.write_all(&maps, &chosen);
                 }
                 let parts: Vec<usize> =
                     pass.iter().map(|left| CHUNK.min(left.saturating_sub(done))).collect();
@@ -124,7 +146,7 @@ impl Mapper {
                 self.tell(Message::MapPass(Box::new(MapPass {
                     of_path: map.path.is_some(),
                     arm: map.arm,
-                    step,
+                    step: map.step,
                     taken_s,
                     surface: map.surface(),
                     images: chosen.len(),
@@ -134,39 +156,31 @@ impl Mapper {
                 paced = true;
             }
         }
-        self.write_all(&maps, step, &chosen)
+        self.write_all(&maps, &chosen)
     }
 
     /// The maps that are wanted of these weights, nothing of them known: along random directions, and in the planes of
     /// the arms' paths where they span one.
-    fn begin(
-        &self,
-        step: u64,
-        arms: Vec<(ArmId, ArmName, Arc<Plan>, Weights)>,
-        images: &ImageSet,
-    ) -> Result<Vec<ArmMap>, TorchError> {
+    fn begin(&self, arms: Vec<MapArm>, images: &ImageSet) -> Result<Vec<ArmMap>, TorchError> {
         let mut maps = Vec::new();
-        for (id, name, plan, weights) in &arms {
-            if self.spec.plane.is_random() {
-                let arm = (*id, name.clone(), Arc::clone(plan), weights.copy()?);
-                maps.push(ArmMap::random(arm, &self.spec, self.seed, images)?);
-            }
+        for arm in arms.iter().filter(|_| self.spec.plane.is_random()) {
+            maps.push(ArmMap::random(arm.copy()?, &self.spec, self.seed, images)?);
         }
         let Some(board) = self.board.as_ref().filter(|_| self.spec.plane.is_pca()) else {
             return Ok(maps);
         };
-        for (id, name, plan, weights) in arms {
-            let laid = board.wait(id, step).filter(|laid| laid.axes.step == step);
+        for arm in arms {
+            let laid = board.wait(arm.id, arm.made).filter(|laid| laid.axes.step == arm.made);
             if let Some(laid) = laid {
-                maps.push(ArmMap::of_path((id, name, plan, weights), laid, &self.spec, images)?);
+                maps.push(ArmMap::of_path(arm, laid, &self.spec, images)?);
             }
         }
         Ok(maps)
     }
 
     /// Writes every arm's map as far as it is known.
-    fn write_all(&self, maps: &[ArmMap], step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
-        maps.iter().try_for_each(|map| self.write(map, step, chosen))
+    fn write_all(&self, maps: &[ArmMap], chosen: &[i64]) -> Result<(), Interrupted> {
+        maps.iter().try_for_each(|map| self.write(map, chosen))
     }
 
     /// So many points of each arm: one after the other within the budget while the arms train, an arm to a core once
@@ -226,7 +240,8 @@ impl Mapper {
         }
     }
 
-    fn write(&self, map: &ArmMap, step: u64, chosen: &[i64]) -> Result<(), Interrupted> {
+    fn write(&self, map: &ArmMap, chosen: &[i64]) -> Result<(), Interrupted> {
+        let step = map.step;
         let pca = if map.path.is_some() { "-pca" } else { "" };
         let file = format!("surfaces/{step:08}-{}{pca}.h5", map.name);
         let content = map.file(step, self.seed, &self.spec, chosen);
@@ -241,7 +256,7 @@ impl Mapper {
             plane: map.plane().to_owned(),
             stats,
         }))?;
-        if let Some(sample) = map.path_sample(step, self.start.elapsed().as_secs_f64()) {
+        if let Some(sample) = map.path_sample(self.start.elapsed().as_secs_f64()) {
             self.tell(Message::Event(Event::Trajectory(sample)))?;
         }
         failed.map_or(Ok(()), |text| Err(Interrupted::Failed(text)))

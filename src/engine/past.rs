@@ -33,8 +33,8 @@ pub struct Past {
     pub metrics: Option<PathBuf>,
     /// Those of them that say what became of arms.
     pub alerts: Vec<Alert>,
-    /// Arms that were evaluated at the checkpoint's step.
-    pub evaluated: Vec<ArmName>,
+    /// The arms' newest evaluations: who, and the steps that it had made.
+    pub evaluated: Vec<(ArmName, u64)>,
     /// Changes by hand up to the checkpoint.
     pub controls: Vec<ControlChange>,
     /// Those of them that the events have lost: a disk that took the checkpoint had not taken them.
@@ -111,7 +111,10 @@ pub fn take_up(
     let mut told = 0;
     let look = |event| match event {
         Event::Alert(alert) => past.alerts.push(alert),
-        Event::Eval(e) if e.step == state.step => past.evaluated.push(e.arm),
+        Event::Eval(e) => {
+            past.evaluated.retain(|(arm, _)| *arm != e.arm);
+            past.evaluated.push((e.arm, e.step));
+        }
         Event::Control(_) => told += 1,
         _ => {}
     };
@@ -217,5 +220,6 @@ pub fn owes_evaluation(name: &str, origin: &Origin, images: usize, seed: u64, pa
     let Some(training) = &copy.training else { return false };
     let at_end =
         BatchOrder::at(seed, images, training.order).is_at_pass_end(training.settings.batch);
-    at_end && !past.evaluated.iter().any(|arm| arm.as_str() == name)
+    let told = past.evaluated.iter().any(|(arm, made)| arm.as_str() == name && *made == copy.made);
+    at_end && !told
 }

@@ -41,6 +41,8 @@ pub struct Run {
     /// Threads for each arm's operators.
     pub threads: usize,
     pub steps: u64,
+    /// Steps that each arm makes.
+    pub arm_steps: PerArm<u64>,
     pub folder: PathBuf,
     pub header: RunHeader,
     pub started: RunStarted,
@@ -101,7 +103,13 @@ pub fn prepare(
         None => past::replay_left(&folder, taken_up.past.done)?,
     };
     let TakenUp { specs, plans, origins, settings, past } = taken_up;
+    let configured = experiment.arms.len();
     experiment.arms = specs;
+    let arm_steps = experiment.arms.map(|id, spec| match &origins[id] {
+        // A fork goes on to the end of the run.
+        Some(origin) if id.index() >= configured => origin.made() + steps.saturating_sub(past.done),
+        _ => arm_steps(experiment.length, spec, data.train.len()),
+    });
     let before = Duration::try_from_secs_f64(past.elapsed_s).unwrap_or_default();
     let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(JsonLines::new(metrics))];
     recorders.extend(options.recorders);
@@ -148,6 +156,7 @@ pub fn prepare(
         cores,
         threads,
         steps,
+        arm_steps,
         folder,
         header,
         started,
@@ -172,13 +181,22 @@ fn fits(experiment: &Experiment, data: &Dataset) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Steps of the whole run; epochs are counted with the first arm's batch.
+/// Steps of the whole run: those of the arm that makes most.
 fn steps(experiment: &Experiment, images: usize) -> u64 {
-    match experiment.length {
+    experiment
+        .arms
+        .values()
+        .map(|spec| arm_steps(experiment.length, spec, images))
+        .max()
+        .unwrap_or(1)
+}
+
+/// Steps that an arm makes: as many as all others, or those of as many passes.
+fn arm_steps(length: Length, spec: &ArmSpec, images: usize) -> u64 {
+    match length {
         Length::Steps(n) => n,
         Length::Epochs(epochs) => {
-            let batch = experiment.arms.values().next().map_or(1, |a| a.train.batch);
-            let per_epoch = (images / batch.max(1)).max(1);
+            let per_epoch = (images / spec.train.batch.max(1)).max(1);
             ((epochs * per_epoch as f64).ceil() as u64).max(1)
         }
     }
@@ -215,6 +233,11 @@ mod tests {
         // 1437 / 64 = 22 whole batches a pass.
         assert_eq!(steps(&with("epochs=2.0"), 1437), 44);
         assert_eq!(steps(&with("epochs=0.01"), 1437), 1);
+        // Each arm by its own batch; the run is as long as the longest.
+        let sets = ["epochs=2.0", "arm.noskip.batch=700"].map(|s| Override::parse(s).unwrap());
+        let e = load("demo", &sets).unwrap();
+        let each: Vec<u64> = e.arms.values().map(|a| arm_steps(e.length, a, 1437)).collect();
+        assert_eq!((each, steps(&e, 1437)), (vec![44, 4], 44));
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Hub {
             cores,
             threads: arm_threads,
             steps,
+            arm_steps,
             start,
             ..
         } = run;
@@ -146,7 +147,6 @@ impl Hub {
                 device,
                 threads: arm_threads,
                 record: experiment.record,
-                steps,
                 start,
             },
             at_work,
@@ -194,7 +194,7 @@ impl Hub {
                 spec,
                 plan: Arc::clone(&hub.plans[id]),
                 origin,
-                done: past.done,
+                steps: arm_steps[id],
                 course: hub.crew.course.share(),
                 plane: hub.crew.plane_of(id),
                 snapshots: behind.get(id).map_or((None, None), |b| (b.newest, b.before)),

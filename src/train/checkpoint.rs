@@ -310,6 +310,7 @@ mod tests {
                 running: plan.fresh_statistics(Device::Cpu).unwrap(),
                 batches: 5,
             },
+            made: 5,
             training: Some(TrainingState {
                 buffers,
                 optimizer_steps: 5,

@@ -150,7 +150,8 @@ fn arm(
         decay,
         settings,
     };
-    Ok(ArmCopy { weights, training: Some(training) })
+    let made = told.optimizer_steps.unsigned_abs();
+    Ok(ArmCopy { made, weights, training: Some(training) })
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, RestoreError> {

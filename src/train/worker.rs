@@ -28,8 +28,10 @@ pub const BLOCKS_EVERY: u64 = 20;
 /// What all arms do next, decided at the gate.
 #[derive(Clone, Debug)]
 pub struct Directive {
-    /// The step to make, from 1; none: the run is over, or held.
+    /// The run's step to make, from 1; none: the run is over, or held. An arm whose passes are done makes none.
     pub step: Option<u64>,
+    /// Steps that the run has made: what is handed out belongs to them.
+    pub done: u64,
     /// Make no step and come back to the gate.
     pub hold: bool,
     /// What to train with.
@@ -66,7 +68,7 @@ pub enum Report {
     Copy {
         /// Which arm.
         arm: ArmId,
-        /// Steps done.
+        /// Steps that the run has made.
         step: u64,
         /// What it is for.
         purpose: Purpose,
@@ -101,6 +103,8 @@ pub enum Purpose {
 /// An arm at one moment, on the CPU for a checkpoint, else on the arm's device.
 #[derive(Debug)]
 pub struct ArmCopy {
+    /// Steps that the arm has made: fewer than the run's once its passes are done.
+    pub made: u64,
     /// Parameters and running statistics.
     pub weights: Weights,
     /// What training needs to go on; for checkpoints only.
@@ -153,6 +157,16 @@ pub enum Origin {
     Copy(Box<ArmCopy>),
 }
 
+impl Origin {
+    /// Steps that have been made.
+    pub fn made(&self) -> u64 {
+        match self {
+            Self::Drawn(_) => 0,
+            Self::Copy(copy) => copy.made,
+        }
+    }
+}
+
 /// What all arms of a run train on and by.
 pub struct Course {
     /// Training images, on the arm's device.
@@ -167,8 +181,6 @@ pub struct Course {
     pub threads: usize,
     /// What is recorded how often.
     pub record: RecordSpec,
-    /// Steps of the whole run: the last one is recorded whatever `record` says.
-    pub steps: u64,
     /// The run's start.
     pub start: Instant,
 }
@@ -190,8 +202,9 @@ pub struct Worker {
     pub plan: Arc<Plan>,
     /// What it starts from.
     pub origin: Origin,
-    /// Steps already done: 0, or those of the checkpoint that the arm is taken up from.
-    pub done: u64,
+    /// Steps that it makes in all. It stays at the gate after them, so that its weights are mapped and kept with the
+    /// others'; the last one is recorded whatever `record` says.
+    pub steps: u64,
     /// Evaluate before the first step: the checkpoint ends a pass whose evaluation was lost.
     pub owes_evaluation: bool,
     /// What it shares with the other arms.
@@ -290,46 +303,57 @@ impl Worker {
 
 impl Trainee {
     fn train(&mut self, place: &Place<Directive>) -> Result<(), WorkerError> {
-        self.tell_state(ArmState::Training)?;
-        let (mut done, mut evaluated, mut batch) = (self.worker.done, 0, 0);
+        let mut batch = 0;
+        let trains = self.made() < self.worker.steps;
+        self.tell_state(if trains { ArmState::Training } else { ArmState::Finished })?;
         loop {
             let directive = place.meet();
             let settings = directive.settings[self.worker.id];
             if std::mem::take(&mut self.worker.owes_evaluation) {
-                self.hand_out(Purpose::Evaluate, done, &settings)?;
-                evaluated = done;
+                self.hand_out(Purpose::Evaluate, directive.done, &settings)?;
             }
             if directive.map {
-                self.hand_out(Purpose::Map, done, &settings)?;
+                self.hand_out(Purpose::Map, directive.done, &settings)?;
             }
-            self.keep_path(&directive, done, &settings)?;
+            self.keep_path(&directive, &settings)?;
             if directive.checkpoint {
-                self.hand_out(Purpose::Checkpoint, done, &settings)?;
+                self.hand_out(Purpose::Checkpoint, directive.done, &settings)?;
             }
             if directive.fork.is_some_and(|(parent, _)| parent == self.worker.id) {
-                self.hand_out(Purpose::Fork, done, &settings)?;
+                self.hand_out(Purpose::Fork, directive.done, &settings)?;
             }
             if directive.hold {
                 continue;
             }
-            let Some(step) = directive.step else { break };
+            let Some(now) = directive.step else { break };
+            if self.made() >= self.worker.steps {
+                continue;
+            }
             if settings.batch < std::mem::replace(&mut batch, settings.batch) {
                 tune::give_back();
             }
+            let step = self.made() + 1;
             let (loss, epoch_ended) = self.step(step, &settings)?;
-            done = step;
             if !loss.is_finite() {
                 return self.diverged(step, loss);
             }
-            if epoch_ended {
-                self.hand_out(Purpose::Evaluate, done, &settings)?;
-                evaluated = done;
+            let ends = step == self.worker.steps;
+            if epoch_ended || ends {
+                self.hand_out(Purpose::Evaluate, now, &settings)?;
             }
-            if done == self.worker.course.steps && evaluated != done {
-                self.hand_out(Purpose::Evaluate, done, &settings)?;
+            if ends {
+                if self.worker.has_path {
+                    self.hand_out(Purpose::Path { map: false }, now, &settings)?;
+                }
+                self.tell_state(ArmState::Finished)?;
             }
         }
         self.tell_state(ArmState::Finished)
+    }
+
+    /// Steps that the arm has made.
+    fn made(&self) -> u64 {
+        self.optimizer.steps().unsigned_abs()
     }
 
     /// Makes one step; the batch's loss and whether a pass over the data ended with it.
@@ -347,7 +371,7 @@ impl Trainee {
             _ => {}
         }
         let begun = Instant::now();
-        let first_or_last = step == 1 || step == course.steps;
+        let first_or_last = step == 1 || step == self.worker.steps;
         let recorded = first_or_last || step.is_multiple_of(record.every);
         let with_layers = recorded && (first_or_last || step.is_multiple_of(record.layers_every));
         let with_blocks = with_layers
@@ -406,20 +430,16 @@ impl Trainee {
     }
 
     /// Hands out a snapshot where one is wanted; the first as soon as there is a path to begin.
-    fn keep_path(
-        &mut self,
-        directive: &Directive,
-        done: u64,
-        settings: &Settings,
-    ) -> Result<(), WorkerError> {
+    fn keep_path(&mut self, directive: &Directive, settings: &Settings) -> Result<(), WorkerError> {
+        let (made, done) = (self.made(), directive.done);
         let begins = self.worker.has_path && self.snapshot.is_none();
         let wanted = if begins { Some(Snapshot::Due) } else { directive.snapshot };
         match wanted {
             // Held and met again: it is handed out already.
-            Some(Snapshot::Due) if self.snapshot == Some(done) && !directive.map => Ok(()),
-            Some(Snapshot::Due) if self.snapshot != Some(done) => {
+            Some(Snapshot::Due) if self.snapshot == Some(made) && !directive.map => Ok(()),
+            Some(Snapshot::Due) if self.snapshot != Some(made) => {
                 // The plane of the snapshots before this one: it was laid while the steps between were made.
-                if let Some(before) = self.snapshot.replace(done) {
+                if let Some(before) = self.snapshot.replace(made) {
                     self.lay_plane(before)?;
                 }
                 self.hand_out(Purpose::Path { map: directive.map }, done, settings)
@@ -486,7 +506,7 @@ impl Trainee {
                 settings: *settings,
             }),
         };
-        let copy = ArmCopy { weights, training };
+        let copy = ArmCopy { made: self.made(), weights, training };
         (self.out)(Report::Copy { arm: self.worker.id, step, purpose, copy })
     }
 
