@@ -7,7 +7,6 @@ use crate::geometry::levels::quantiles;
 use crate::landscape::about::About;
 use crate::landscape::file::{SurfaceFile, Trajectory};
 use crate::telemetry::chart::{Quantity, View};
-use crate::telemetry::event::PathGap;
 use crate::telemetry::number::level;
 
 /// Changes on a path that a caption names.
@@ -146,26 +145,25 @@ fn gap(path: &Trajectory, file: &SurfaceFile) -> Option<String> {
     }
     let both = |((x, y), loss): ((f64, f64), &f64)| (at(map, x, y) - loss).is_finite();
     let told = path.places().zip(&path.loss).filter(|p| both(*p)).count();
-    Some(format!("At {told} points of the path {}.", off(&gap)))
-}
-
-/// How far a map is off the losses on its path, and a warning where that is far: a clause with verb.
-fn off(gap: &PathGap) -> String {
     let share = match gap.relative.is_finite() {
-        true => format!(" ({} of their range)", percent(gap.relative)),
+        true => format!(" ({} of the range of those losses)", percent(gap.relative)),
         false => String::new(),
     };
     let warning =
         if gap.is_large() { "; a large gap: the map is not what was trained on" } else { "" };
-    format!(
-        "the map lies {} nats{share} off the losses of the weights themselves, the median, and {} at most{warning}",
+    Some(format!(
+        "At {told} points of the path the map is off the loss of the weights themselves by {} nats in the median{share}, \
+         by {} at most{warning}.",
         figure(gap.median),
         figure(gap.max)
-    )
+    ))
 }
 
 /// What changed on the path, for the words of marks that have no room on it; none where nothing did.
-pub(super) fn changes(marks: &[(u64, String)]) -> Option<String> {
+pub(super) fn changes(file: &SurfaceFile, marks: &[(u64, String)]) -> Option<String> {
+    let steps = file.trajectory.as_ref().map_or(&[][..], |t| &t.steps);
+    let on_path = |done: u64| steps.first() <= Some(&done) && Some(&done) <= steps.last();
+    let marks: Vec<_> = marks.iter().filter(|(done, _)| on_path(*done)).collect();
     let mut told: Vec<String> = marks
         .iter()
         .take(MOST_CHANGES)

@@ -226,6 +226,6 @@ fn told(arm: &Drawn<'_>) -> String {
         }
         None => "no loss of the weights themselves is known".to_owned(),
     });
-    told.extend(changes(&arm.marks));
+    told.extend(changes(arm.file, &arm.marks));
     format!("{}: {}.", arm.arm, told.join(", "))
 }
