@@ -63,7 +63,16 @@ pub fn trajectory(args: &TrajectoryArgs) -> Result<ExitCode> {
             "--out {path}: a file of this kind holds one arm; choose one with --arm: {names}"
         )));
     }
-    let maps: Vec<Option<Laid>> = arms.iter().map(|a| newest(&run, a.arm.as_str())).collect();
+    let exported = matches!(wanted, Some(Wanted::Export(_)));
+    let map = |arm: &ArmFigures| {
+        let mut map = newest(&run, arm.arm.as_str())?;
+        if !exported {
+            // Two vectors as long as the network, of every arm, that no figure shows.
+            map.content.directions = Vec::new();
+        }
+        Some(map)
+    };
+    let maps: Vec<Option<Laid>> = arms.iter().map(map).collect();
     for (arm, map) in arms.iter_mut().zip(&maps) {
         if let Some(map) = map {
             arm.take(map);

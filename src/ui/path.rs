@@ -3,7 +3,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 
 use super::braille::Raster;
 use super::marks::cell;
@@ -49,7 +49,7 @@ pub fn letter(degrees: Option<f64>) -> char {
     }
 }
 
-/// Draws the path, its direction and its ends; `to_dots` says where a place of the surface lies, in braille's dots from the
+/// Draws the path, its direction, its marks and its ends; `to_dots` says where a place of the surface lies, in braille's dots from the
 /// area's upper left, not a number where nowhere.
 pub fn draw(
     path: &Path,
@@ -81,9 +81,15 @@ pub fn draw(
     if !theme.ascii && path.has_angles() {
         arrows(path, to_dots, area, buf, theme);
     }
+    let mark = if theme.ascii { '%' } else { '◆' };
+    for (place, _) in &path.marks {
+        if let Some((x, y)) = cell(to_dots(*place), area) {
+            put(buf, x, y, mark, theme.strong().fg(Color::Reset));
+        }
+    }
     let (start, end) = if theme.ascii { ('o', '@') } else { ('○', '●') };
     // Stretches have colours that mean something: the ends have none.
-    let ends = if path.has_angles() { theme.strong() } else { theme.error() };
+    let ends = if path.has_angles() { theme.strong().fg(Color::Reset) } else { theme.error() };
     for (point, symbol, word) in
         [(path.points.first(), start, &path.ends.0), (path.points.last(), end, &path.ends.1)]
     {
@@ -170,6 +176,7 @@ mod tests {
         let path = Path {
             points: vec![(0.0, 2.0), (20.0, 2.0), (40.0, 2.0), (60.0, 2.0), (79.0, 2.0)],
             angles: vec![5.0, 45.0, 85.0, -30.0, f64::NAN],
+            marks: vec![((62.0, 2.0), "wd 0".to_owned())],
             ..Path::default()
         };
         let area = Rect::new(0, 0, 40, 1);
@@ -181,7 +188,7 @@ mod tests {
     #[test]
     fn stretches_are_told_apart_without_colours() {
         let text: String = drawn(ASCII).content.iter().map(|c| c.symbol()).collect();
-        assert_eq!(text, "o=========**********##########^^^^^^^^^@");
+        assert_eq!(text, "o=========**********##########^%^^^^^^^@");
     }
 
     #[test]

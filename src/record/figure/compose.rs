@@ -61,9 +61,7 @@ pub fn compose(
         caption: caption(file, &values, quantity, view, more),
     };
     if chart.path.is_some() && view != View::Profile {
-        chart
-            .caption
-            .extend(changes(file, &options.marks).map(|told| format!("Diamonds: {told}.")));
+        chart.caption.extend(changes(file, &options.marks).map(|told| format!("Marks: {told}.")));
     }
     if columns.len() < xs.len() || (view != View::Profile && rows.len() < surface.ys.len()) {
         chart.caption.push(format!(

@@ -267,7 +267,7 @@ fn marks_lie_on_the_path_between_its_points_and_nowhere_else() {
     assert_eq!(path.marks[0], (first, "lr 0.01".to_owned()));
     assert!((path.marks[1].0.0 - (first.0 + (second.0 - first.0) / 3.0)).abs() < 1e-12);
     let caption = chart.caption.join(" ");
-    assert!(caption.contains("Diamonds: lr 0.01 after step 75, wd 0 after step 80"), "{caption}");
+    assert!(caption.contains("Marks: lr 0.01 after step 75, wd 0 after step 80"), "{caption}");
     assert!(!caption.contains("batch 8"), "{caption}");
     // A file that does not tell its steps has a path without marks.
     let mut untold = with_path();
