@@ -42,6 +42,8 @@ pub enum Sub {
     Merge(MergeArgs),
     /// Draw a surface file: in the terminal, or as PNG or SVG
     Plot(PlotArgs),
+    /// Tell how the arms of a run moved: angles, spread, and the plane of each path; draw or export the paths
+    Trajectory(TrajectoryArgs),
     /// Data sets
     Data {
         /// What to do with them.
@@ -174,6 +176,28 @@ pub struct PlotArgs {
     /// Colours in the terminal; by themselves where stdout is one and NO_COLOR is not set
     #[arg(long, value_enum, default_value_t)]
     pub color: ColorChoice,
+}
+
+/// `trajectory ...`
+#[derive(Debug, Args)]
+pub struct TrajectoryArgs {
+    /// A run: its folder, its name below checkpoints/, or the beginning of a live run's name
+    pub run: String,
+    /// Draw the paths, .png or .svg, or export one arm's map and path, .h5 or .npz
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// One arm alone
+    #[arg(long, value_name = "NAME")]
+    pub arm: Option<String>,
+    /// Isolines of a figure, the same for all arms: published, quantiles, quantiles:N, or a list as in 0.1,0.5,1
+    #[arg(long, default_value = "quantiles", allow_hyphen_values = true)]
+    pub levels: Levels,
+    /// Pixels of a figure, as in 2400x900
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    pub size: Option<Size>,
+    /// A table for people, or one object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
 }
 
 /// How a surface is drawn.

@@ -162,7 +162,26 @@ pub fn stop(args: &StopArgs) -> Result<ExitCode> {
     }
 }
 
-fn refuse(text: &str) -> ExitCode {
+/// The folder of the run that is meant: a folder, the name of one below `out`, or a live run by its name or the only
+/// beginning of one.
+///
+/// # Errors
+/// When there is none or more than one: a line that says so.
+pub fn folder_of(run: &str, out: &Path) -> Result<PathBuf, String> {
+    if let Ok(folder) = folder::find(run, out) {
+        return Ok(folder);
+    }
+    match find(Some(run), out)? {
+        Meant::Over(folder) => Ok(folder),
+        Meant::Alive(entry) => {
+            let found = live().into_iter().find(|f| f.entry == entry).map(|f| f.folder);
+            found.ok_or_else(|| format!("run {run}: it has just ended; name its folder"))
+        }
+    }
+}
+
+/// A line on stderr and the exit status of bad input.
+pub fn refuse(text: &str) -> ExitCode {
     complain(text);
     ExitCode::from(BAD_INPUT)
 }

@@ -15,6 +15,7 @@ mod say;
 mod statistics;
 mod surface;
 mod surface_args;
+mod trajectory;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use crate::engine::EngineError;
 use crate::landscape::error::LandscapeError;
 use crate::landscape::file::SurfaceError;
 use crate::record::figure::FigureError;
+use crate::record::trajectory::TrajectoryError;
 
 /// Exit status of a run that failed while running.
 const FAILED: u8 = 1;
@@ -51,6 +53,7 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Surface(args)) => surface::surface(&args),
         Some(Sub::Merge(args)) => merge::merge(&args),
         Some(Sub::Plot(args)) => plot::plot(&args),
+        Some(Sub::Trajectory(args)) => trajectory::trajectory(&args),
         Some(Sub::Data { command: DataCommand::List }) => data::list(),
         Some(Sub::Bench(args)) => bench::bench(&args),
         Some(Sub::Completions { shell }) => completions::print(shell),
@@ -62,7 +65,8 @@ pub fn main(start: Instant) -> ExitCode {
             || report.is::<EngineError>()
             || report.is::<LandscapeError>()
             || report.is::<SurfaceError>()
-            || report.is::<FigureError>();
+            || report.is::<FigureError>()
+            || report.is::<TrajectoryError>();
         match is_whole {
             true => complain(&report),
             false => complain(format_args!("{report:#}")),
@@ -76,6 +80,7 @@ fn status_of(report: &Report) -> u8 {
     let is_input = |e: &SurfaceError| matches!(e, SurfaceError::File { .. });
     let is_asked = |e: &FigureError| !matches!(e, FigureError::Render(_));
     if report.is::<ConfigError>()
+        || report.is::<TrajectoryError>()
         || report.downcast_ref().is_some_and(is_asked)
         || report.downcast_ref().is_some_and(is_input)
     {

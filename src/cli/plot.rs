@@ -1,5 +1,6 @@
 //! `landscope plot FILE`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use color_eyre::eyre::Result;
@@ -7,10 +8,27 @@ use color_eyre::eyre::Result;
 use super::args::{ColorChoice, PlotArgs};
 use super::data::write_stdout;
 use super::statistics;
+use crate::config;
 use crate::landscape::file::SurfaceFile;
 use crate::record::figure::{self, Format, What};
+use crate::record::folder;
+use crate::record::trajectory::{self, Change};
 use crate::telemetry::chart::View;
 use crate::ui;
+
+/// What changed on the file's path, where it lies in a run's folder whose events tell of it. They are worth no error: the
+/// surface is what was asked for.
+fn on_the_way(path: &Path, file: &SurfaceFile) -> Vec<(u64, String)> {
+    let run = path.canonicalize().ok().and_then(|p| Some(p.parent()?.parent()?.to_owned()));
+    let has_path = file.trajectory.as_ref().is_some_and(|t| !t.steps.is_empty());
+    let Some(run) = run.filter(|r| has_path && r.join(folder::RUN_FILE).is_file()) else {
+        return Vec::new();
+    };
+    let experiment = config::load(&run.join(folder::RUN_FILE).to_string_lossy(), &[]);
+    let arms = experiment.ok().and_then(|e| trajectory::read(&run, &e).ok()).unwrap_or_default();
+    let arm = arms.iter().find(|a| a.arm.as_str() == file.about.arm);
+    arm.map(|a| Change::marks(&a.changes)).unwrap_or_default()
+}
 
 /// Draws a surface file.
 pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
@@ -25,8 +43,13 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
         false => View::Contour,
     };
     let view = args.view.map_or(own, View::from);
-    let options =
-        figure::Options { what: args.what.into(), levels: args.levels.clone(), log: args.log };
+    let marks = on_the_way(&args.file, &file);
+    let options = figure::Options {
+        what: args.what.into(),
+        levels: args.levels.clone(),
+        log: args.log,
+        marks,
+    };
     // They are figures of the loss.
     let statistics = match options.what {
         What::Loss => statistics::sentences(&file),

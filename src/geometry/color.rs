@@ -16,6 +16,11 @@ pub const VIRIDIS: [Rgb; 9] = [
     (253, 231, 37),
 ];
 
+/// Angles of a path to the isocurves, on paper: along (0 degrees) in blue, across (90) in orange, brighter all the way and
+/// apart for those who do not tell red from green.
+pub const ANGLE: [Rgb; 5] =
+    [(24, 48, 140), (88, 80, 160), (150, 90, 150), (215, 100, 90), (245, 140, 20)];
+
 /// The colour at a place of a map, 0 to 1; its first where that is no number. `colors` holds two or more.
 pub fn ramp(colors: &[Rgb], at: f64) -> Rgb {
     let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 0.0 } * (colors.len() - 1) as f64;
@@ -54,9 +59,45 @@ mod tests {
         assert_eq!(ramp(&[(0, 0, 0), (100, 200, 50)], 0.5), (50, 100, 25));
     }
 
+    /// A colour as one sees it who lacks the cones for red or for green (Vienot, Brettel and Mollon 1999).
+    fn dichromat((r, g, b): Rgb, lacks_red: bool) -> [f64; 3] {
+        let linear = |v: u8| (f64::from(v) / 255.0).powf(2.2);
+        let [r, g, b] = [r, g, b].map(linear);
+        let (mut l, mut m, s) = (
+            17.8824 * r + 43.5161 * g + 4.11935 * b,
+            3.45565 * r + 27.1554 * g + 3.86714 * b,
+            0.0299566 * r + 0.184309 * g + 1.46709 * b,
+        );
+        if lacks_red {
+            l = 2.02344 * m - 2.52581 * s;
+        } else {
+            m = 0.494207 * l + 1.24827 * s;
+        }
+        let seen = [
+            0.0809444479 * l - 0.130504409 * m + 0.116721066 * s,
+            -0.0102485335 * l + 0.0540193266 * m - 0.113614708 * s,
+            -0.000365296938 * l - 0.00412161469 * m + 0.693511405 * s,
+        ];
+        seen.map(|v: f64| v.clamp(0.0, 1.0).powf(1.0 / 2.2) * 255.0)
+    }
+
     #[test]
-    fn viridis_brightens_all_the_way() {
+    fn angles_are_told_apart_by_the_colour_blind() {
+        for lacks_red in [true, false] {
+            let seen = ANGLE.map(|color| dichromat(color, lacks_red));
+            let far = |a: [f64; 3], b: [f64; 3]| {
+                a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
+            };
+            let steps: Vec<f64> = seen.windows(2).map(|w| far(w[0], w[1])).collect();
+            assert!(steps.iter().all(|d| *d > 25.0), "neighbours: {steps:?}");
+            assert!(far(seen[0], seen[4]) > 150.0);
+        }
+    }
+
+    #[test]
+    fn scales_brighten_all_the_way() {
         assert!(VIRIDIS.windows(2).all(|w| luma(w[0]) < luma(w[1])));
+        assert!(ANGLE.windows(2).all(|w| luma(w[0]) < luma(w[1])));
         assert_eq!([contrast(VIRIDIS[0]), contrast(VIRIDIS[8])], [(255, 255, 255), (0, 0, 0)]);
         assert_eq!(lit((100, 50, 200), 0.5), (50, 25, 100));
     }

@@ -45,6 +45,23 @@ pub struct Path {
     pub points: Vec<(f64, f64)>,
     /// Words at its start and its end.
     pub ends: (String, String),
+    /// Angle at which the stretch from each point to the next crosses the isocurves of the loss, degrees: 90 straight
+    /// downhill, 0 along them, below 0 uphill. One a point; NaN where unknown, as of the last; empty where none is known.
+    pub angles: Vec<f64>,
+    /// Places on it where what it is trained with changed, and what became of it in a few letters.
+    pub marks: Vec<((f64, f64), String)>,
+}
+
+impl Path {
+    /// Whether the angle of any stretch is known.
+    pub fn has_angles(&self) -> bool {
+        self.angles.iter().any(|a| a.is_finite())
+    }
+
+    /// The angle of the stretch that leaves a point, degrees; none where unknown.
+    pub fn angle(&self, point: usize) -> Option<f64> {
+        self.angles.get(point).copied().filter(|a| a.is_finite())
+    }
 }
 
 /// A second curve of a profile, on an axis of its own.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::number::{null_as_nan, nulls_as_nan};
 use crate::arm::ArmName;
+use crate::geometry::crossing::Gap;
 
 /// Everything that a run reports, tagged by `event`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -362,9 +363,23 @@ pub struct PathGap {
     pub relative: f64,
 }
 
+/// A median gap beyond this share of the range of the losses on the path: the map is not what was trained on.
+pub const LARGE_GAP: f64 = 0.5;
+
 impl PathGap {
+    /// Whether the map is far from the losses on the path.
+    pub fn is_large(&self) -> bool {
+        self.relative > LARGE_GAP
+    }
+
     /// No map, or no point on it.
     pub const NONE: Self = Self { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
+}
+
+impl From<Gap> for PathGap {
+    fn from(Gap { median, max, relative }: Gap) -> Self {
+        Self { median, max, relative }
+    }
 }
 
 impl Default for PathGap {

@@ -8,9 +8,6 @@ use super::snapshot::LossMap;
 use crate::geometry::contour::Grid;
 use crate::geometry::crossing;
 
-/// Relative gap beyond which a map is not what was trained on: half of the loss itself.
-pub const LARGE_GAP: f64 = 0.5;
-
 /// One arm's path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PathView {
@@ -66,26 +63,39 @@ impl PathView {
             point.angle_deg = angles.get(index).copied().unwrap_or(f64::NAN);
         }
         let pairs: Vec<(f64, f64)> = self.points.iter().map(|p| (p.loss, p.drawn)).collect();
-        let crossing::Gap { median, max, relative } = crossing::gap(&pairs);
-        self.gap = PathGap { median, max, relative };
+        self.gap = crossing::gap(&pairs).into();
     }
 
     /// Whether the map is far from the losses on the path.
     pub fn gap_is_large(&self) -> bool {
-        self.gap.relative > LARGE_GAP
+        self.gap.is_large()
     }
 
     /// Where the arm was after `step` steps: between the two points around it; none outside the path.
     pub fn at(&self, step: u64) -> Option<(f64, f64)> {
-        let next = self.points.iter().position(|p| p.step >= step)?;
-        let to = self.points.get(next)?;
-        if to.step == step {
-            return Some((to.x, to.y));
-        }
-        let from = self.points.get(next.checked_sub(1)?)?;
-        let part = (step - from.step) as f64 / (to.step - from.step) as f64;
-        Some((from.x + part * (to.x - from.x), from.y + part * (to.y - from.y)))
+        place_at(self.points.iter().map(|p| (p.step, (p.x, p.y))), step)
     }
+}
+
+/// Where a path of (steps done, place), oldest first, was after `step` steps: between the two points around it; none
+/// outside the path.
+pub fn place_at(
+    points: impl IntoIterator<Item = (u64, (f64, f64))>,
+    step: u64,
+) -> Option<(f64, f64)> {
+    let mut before: Option<(u64, (f64, f64))> = None;
+    for (at, (x, y)) in points {
+        if at == step {
+            return Some((x, y));
+        }
+        if at > step {
+            let (from, (x0, y0)) = before?;
+            let part = (step - from) as f64 / (at - from) as f64;
+            return Some((x0 + part * (x - x0), y0 + part * (y - y0)));
+        }
+        before = Some((at, (x, y)));
+    }
+    None
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::field::{Field, Fill, color_bar, dots};
 use super::paint::{columns, text};
 use super::plot::{self, Dots, Line};
 use super::theme::{ColorDepth, Theme};
-use super::{format, marks, print, relief, terminal_size};
+use super::{format, marks, path, print, relief, terminal_size};
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, Second, View};
 
@@ -23,6 +23,8 @@ const MOST: (u16, u16) = (600, 300);
 const WIDE_FOR_CAPTION: u16 = 26;
 /// Rows from which on there is a line for the subtitle.
 const HIGH_FOR_SUBTITLE: u16 = 14;
+/// Rows of a map from which on there is a line for the key to a path's colours.
+const HIGH_FOR_KEY: u16 = 10;
 /// Of so many rows, one may be the caption's where it stands below.
 const CAPTION_SHARE: u16 = 3;
 /// Columns of the labels on the right axis of a profile: "100%".
@@ -217,7 +219,9 @@ fn map(
 ) {
     let with_axis = area.height >= 8 && view != View::ThreeD;
     let with_bar = area.height >= 5;
-    let below = u16::from(with_axis) + u16::from(with_bar);
+    let has_angles = chart.path.as_ref().is_some_and(|p| p.has_angles());
+    let with_key = area.height >= HIGH_FOR_KEY && has_angles && chart.scale.is_some();
+    let below = u16::from(with_axis) + u16::from(with_bar) + u16::from(with_key);
     let height = area.height - below;
     let room = area.width.saturating_sub(gutter);
     let width = ((f64::from(height) * 2.0 * aspect).min(1e4) as u16).clamp(1, room.max(1));
@@ -247,6 +251,10 @@ fn map(
         let bar = Rect { x: field.x, width: line.right() - field.x, ..line };
         let unit = if chart.quantity.unit.is_empty() { "" } else { chart.quantity.unit };
         color_bar(scale, unit, bar, buf, theme);
+        line.y += 1;
+    }
+    if with_key {
+        path::key(Rect { x: field.x, width: line.right() - field.x, ..line }, buf, theme);
     }
 }
 
@@ -270,8 +278,8 @@ fn draw_field(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Th
         field.draw_isolines(area, false, buf, theme);
     }
     let Some(to_dots) = dots(chart.grid(), area) else { return };
-    if let Some(path) = &chart.path {
-        marks::path(path, &to_dots, area, buf, theme);
+    if let Some(known) = &chart.path {
+        path::draw(known, &to_dots, area, buf, theme);
     }
     let under = |across: f64, down: f64| field.on_field(field.at(across, down), theme);
     marks::center(to_dots((0.0, 0.0)), &under, area, buf, theme);

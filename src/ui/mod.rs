@@ -9,6 +9,7 @@ mod keys;
 mod marks;
 mod paint;
 mod panels;
+mod path;
 mod plot;
 mod print;
 mod prompt;

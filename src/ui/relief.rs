@@ -6,9 +6,9 @@ use ratatui::style::Style;
 
 use super::braille::{Raster, inside};
 use super::field::density;
-use super::marks;
 use super::paint::put;
 use super::theme::Theme;
+use super::{marks, path};
 use crate::geometry::bilinear::at;
 use crate::geometry::color::{Rgb, lit};
 use crate::geometry::contour::Grid;
@@ -151,8 +151,8 @@ fn marked(chart: &Chart, height: Scale, area: Rect, buf: &mut Buffer, theme: The
         let up = at(Grid { values: &heights, ..chart.grid() }, x, y);
         stage.spot([even(x, x0, x1), even(y, y0, y1), up])
     };
-    if let Some(path) = &chart.path {
-        marks::path(path, &to_dots, area, buf, theme);
+    if let Some(known) = &chart.path {
+        path::draw(known, &to_dots, area, buf, theme);
     }
     marks::center(to_dots((0.0, 0.0)), &|_, _| theme.warning(), area, buf, theme);
 }

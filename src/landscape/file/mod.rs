@@ -2,6 +2,7 @@
 
 pub mod hdf5;
 pub mod npz;
+pub mod path;
 pub mod vts;
 
 use std::fs::File;
@@ -49,7 +50,9 @@ pub struct DirectionTensor {
 /// A direction, parameter by parameter in state-dict order.
 pub type Direction = Vec<DirectionTensor>;
 
-/// The path of the training in the plane of the surface.
+/// The path of the training in the plane of the surface: `proj_xcoord`, `proj_ycoord`, `proj_step`, `proj_loss` of a
+/// file, each [n]. Beside them stand what the map says of it ([`path`]): `proj_angle` [n], and the attributes `gap_median`,
+/// `gap_max` (nats) and `gap_relative`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trajectory {
     /// Coordinates along x, oldest first.

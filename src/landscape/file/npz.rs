@@ -5,6 +5,7 @@ use std::io::{Seek, Write};
 use ndarray::{Array1, ArrayView1, ArrayView2};
 use ndarray_npy::{NpzWriter, WritableElement, WriteNpzError};
 
+use super::path::ANGLES;
 use super::{SurfaceFile, hdf5::ratios};
 use crate::landscape::about::{TEST, TRAIN};
 
@@ -44,6 +45,7 @@ fn parts<W: Write + Seek>(
         file.add_array("proj_ycoord", &ArrayView1::from(&path.ys))?;
         file.add_array("proj_step", &ArrayView1::from(&path.steps))?;
         file.add_array("proj_loss", &ArrayView1::from(&path.loss))?;
+        file.add_array(ANGLES, &Array1::from(path.angles(surface.grid())))?;
     }
     for (name, direction) in ["xdirection", "ydirection"].iter().zip(directions) {
         for (index, part) in direction.iter().enumerate() {

@@ -62,9 +62,10 @@ impl Panel {
 
 /// Defines `clip-path="url(#field)"`: nothing beyond the panel; and `fill="url(#hatch)"` for what is not known.
 pub(super) fn clip(page: &mut Svg, panel: &Panel) {
+    let (field, hatch) = (page.name("field"), page.name("hatch"));
     page.raw(&format!(
-        "<defs><clipPath id=\"field\"><path d=\"{}\"/></clipPath>\
-         <pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
+        "<defs><clipPath id=\"{field}\"><path d=\"{}\"/></clipPath>\
+         <pattern id=\"{hatch}\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
          <rect width=\"6\" height=\"6\" fill=\"#f2f2f2\"/><rect width=\"1.2\" height=\"6\" fill=\"#b5b5b5\"/></pattern></defs>",
         panel.outline()
     ));
@@ -79,7 +80,7 @@ pub(super) fn tick_label(value: f64) -> String {
 
 /// Frame, ticks and titles of both axes.
 pub(super) fn frame(page: &mut Svg, panel: &Panel, x_label: &str, y_label: &str) {
-    page.open("id=\"axes\"");
+    page.open_named("axes", "");
     x_axis(page, panel, x_label);
     let wanted = (panel.height / LABEL_EVERY).clamp(2.0, 9.0) as usize;
     for value in ticks::even(panel.y.0, panel.y.1, wanted) {

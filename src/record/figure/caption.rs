@@ -9,6 +9,9 @@ use crate::landscape::file::{SurfaceFile, Trajectory};
 use crate::telemetry::chart::{Quantity, View};
 use crate::telemetry::number::level;
 
+/// Changes on a path that a caption names.
+const MOST_CHANGES: usize = 8;
+
 /// A figure as it is printed.
 pub(super) fn figure(value: f64) -> String {
     if value.is_finite() { level(value).replace('-', "−") } else { "unknown".to_owned() }
@@ -134,21 +137,42 @@ fn plane(file: &SurfaceFile) -> Option<String> {
 
 /// How far the drawn surface lies from the true loss at the path's points.
 fn gap(path: &Trajectory, file: &SurfaceFile) -> Option<String> {
-    let grid = file.surface.grid();
-    let places = path.xs.iter().zip(&path.ys).zip(&path.loss);
-    let gaps: Vec<f64> =
-        places.map(|((x, y), true_loss)| (at(grid, *x, *y) - true_loss).abs()).collect();
-    let found = quantiles(&gaps, &[0.5, 1.0]);
-    let [median, largest] = found[..] else {
+    let map = file.surface.grid();
+    let gap = path.gap(map);
+    if !gap.median.is_finite() {
         return (!path.loss.is_empty())
             .then(|| "No point of the path with a known loss lies on the surface.".to_owned());
+    }
+    let both = |((x, y), loss): ((f64, f64), &f64)| (at(map, x, y) - loss).is_finite();
+    let told = path.places().zip(&path.loss).filter(|p| both(*p)).count();
+    let share = match gap.relative.is_finite() {
+        true => format!(" ({} of the range of those losses)", percent(gap.relative)),
+        false => String::new(),
     };
-    let told = gaps.iter().filter(|g| g.is_finite()).count();
+    let warning =
+        if gap.is_large() { "; a large gap: the map is not what was trained on" } else { "" };
     Some(format!(
-        "Gap between the true loss and the surface at {told} points of the path: median {}, largest {} nats.",
-        figure(median),
-        figure(largest)
+        "At {told} points of the path the map is off the loss of the weights themselves by {} nats in the median{share}, \
+         by {} at most{warning}.",
+        figure(gap.median),
+        figure(gap.max)
     ))
+}
+
+/// What changed on the path, for the words of marks that have no room on it; none where nothing did.
+pub(super) fn changes(file: &SurfaceFile, marks: &[(u64, String)]) -> Option<String> {
+    let steps = file.trajectory.as_ref().map_or(&[][..], |t| &t.steps);
+    let on_path = |done: u64| steps.first() <= Some(&done) && Some(&done) <= steps.last();
+    let marks: Vec<_> = marks.iter().filter(|(done, _)| on_path(*done)).collect();
+    let mut told: Vec<String> = marks
+        .iter()
+        .take(MOST_CHANGES)
+        .map(|(done, word)| format!("{word} after step {done}"))
+        .collect();
+    if marks.len() > MOST_CHANGES {
+        told.push(format!("{} more", marks.len() - MOST_CHANGES));
+    }
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// How many points were computed, interpolated, are missing.

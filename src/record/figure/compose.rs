@@ -1,13 +1,15 @@
 //! A surface file made ready to be drawn.
 
-use super::caption::{caption, figure, percent, subtitle, title};
+use super::caption::{caption, changes, figure, percent, subtitle, title};
 use super::{FigureError, Options, What};
 use crate::geometry::contour::isolines;
+use crate::geometry::crossing::stretch_angles;
 use crate::geometry::scale::Scale;
 use crate::landscape::about::About;
 use crate::landscape::file::{Direction, SurfaceFile};
 use crate::landscape::surface::Surface;
 use crate::telemetry::chart::{Chart, Path, Quantity, Second, View};
+use crate::telemetry::path::place_at;
 
 /// Points on a side that are drawn: more than the pixels of a figure's field are not seen, and an SVG of them is not
 /// read.
@@ -53,11 +55,14 @@ pub fn compose(
         y_label: axis_label(file, 1),
         levels: Vec::new(),
         isolines: Vec::new(),
-        path: path(file),
+        path: path(file, &options.marks),
         marks: Vec::new(),
         second: None,
         caption: caption(file, &values, quantity, view, more),
     };
+    if chart.path.is_some() && view != View::Profile {
+        chart.caption.extend(changes(file, &options.marks).map(|told| format!("Marks: {told}.")));
+    }
     if columns.len() < xs.len() || (view != View::Profile && rows.len() < surface.ys.len()) {
         chart.caption.push(format!(
             "Drawn at {} × {} of the points; the figures above are of all of them.",
@@ -167,8 +172,9 @@ fn axis_label(file: &SurfaceFile, which: usize) -> String {
     }
 }
 
-/// The training's path; none where the file has none, or no point of it is a number.
-fn path(file: &SurfaceFile) -> Option<Path> {
+/// The training's path; none where the file has none, or no point of it is a number. Marks that lie off it, and those of
+/// a path whose steps are not told, are left out.
+fn path(file: &SurfaceFile, marks: &[(u64, String)]) -> Option<Path> {
     let known = file.trajectory.as_ref()?;
     let finite =
         |i: &usize| known.xs[*i].is_finite() && known.ys.get(*i).is_some_and(|y| y.is_finite());
@@ -177,8 +183,18 @@ fn path(file: &SurfaceFile) -> Option<Path> {
     let word = |i: usize, else_: &str| {
         known.steps.get(i).map_or_else(|| else_.to_owned(), |step| format!("step {step}"))
     };
+    let points: Vec<(f64, f64)> = kept.iter().map(|i| (known.xs[*i], known.ys[*i])).collect();
+    let mut angles = stretch_angles(file.surface.grid(), &points);
+    angles.push(f64::NAN);
+    let steps = kept.iter().filter_map(|i| known.steps.get(*i).copied());
+    let timed: Vec<(u64, (f64, f64))> = steps.zip(points.iter().copied()).collect();
+    let mark = |(done, word): &(u64, String)| {
+        place_at(timed.iter().copied(), *done).map(|place| (place, word.clone()))
+    };
     Some(Path {
-        points: kept.iter().map(|i| (known.xs[*i], known.ys[*i])).collect(),
         ends: (word(first, "start"), word(last, "end")),
+        marks: marks.iter().filter_map(mark).collect(),
+        angles,
+        points,
     })
 }

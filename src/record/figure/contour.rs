@@ -95,7 +95,8 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, panel: &Panel, filled: bool) {
     let lines: Vec<Line> =
         chart.isolines.iter().map(|l| Line::new(l.level, on_page(&l.points))).collect();
     let labels = place_labels(&lines, panel);
-    page.open("id=\"isolines\" fill=\"none\" stroke-linejoin=\"round\" clip-path=\"url(#field)\"");
+    let clipped = page.clipped();
+    page.open_named("isolines", &format!("fill=\"none\" stroke-linejoin=\"round\" {clipped}"));
     for (line, label) in lines.iter().zip(&labels) {
         let d: String = match label {
             Some(label) => {
@@ -110,7 +111,7 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, panel: &Panel, filled: bool) {
         page.path(&d, &format!("class=\"isoline\" stroke=\"{stroke}\" stroke-width=\"{width}\""));
     }
     page.close();
-    page.open("id=\"levels\"");
+    page.open_named("levels", "");
     for (line, label) in lines.iter().zip(&labels) {
         let Some(Label { text, middle: (x, y), turned, .. }) = label else { continue };
         let (color, _) = style(line.level, scale, filled);

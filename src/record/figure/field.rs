@@ -33,13 +33,13 @@ pub(super) fn heat(page: &mut Svg, chart: &Chart, panel: &Panel) {
             dots.push((panel.at(chart.xs[col], chart.ys[row]), shade));
         }
     }
-    page.open("id=\"heat\" shape-rendering=\"crispEdges\"");
+    page.open_named("heat", "shape-rendering=\"crispEdges\"");
     for (shade, d) in shades {
         let color = hex(ramp(&VIRIDIS, f64::from(shade) / SHADES));
         page.path(&d, &format!("fill=\"{color}\""));
     }
     page.close();
-    page.open("id=\"interpolated\" fill-opacity=\"0.55\"");
+    page.open_named("interpolated", "fill-opacity=\"0.55\"");
     for (spot, shade) in dots {
         let color = hex(contrast(ramp(&VIRIDIS, f64::from(shade) / SHADES)));
         page.circle(spot, 1.1, &format!("fill=\"{color}\""));
@@ -67,7 +67,7 @@ pub(super) fn bands(page: &mut Svg, chart: &Chart, panel: &Panel) {
     let Some(scale) = chart.scale else { return };
     let inside = |l: &&f64| **l > scale.low && **l < scale.high;
     let levels: Vec<f64> = chart.levels.iter().filter(inside).copied().collect();
-    page.open("id=\"bands\"");
+    page.open_named("bands", "");
     for (band, from) in [f64::NEG_INFINITY].iter().chain(&levels).enumerate() {
         let color = hex(band_color(&levels, band, scale));
         page.path(&on_page(above(chart.grid(), *from), panel), &format!("fill=\"{color}\""));
@@ -79,7 +79,8 @@ pub(super) fn bands(page: &mut Svg, chart: &Chart, panel: &Panel) {
 pub(super) fn holes(page: &mut Svg, chart: &Chart, panel: &Panel) {
     let d =
         if chart.scale.is_none() { panel.outline() } else { on_page(unknown(chart.grid()), panel) };
-    page.path(&d, "id=\"unknown\" fill=\"url(#hatch)\" clip-path=\"url(#field)\"");
+    let (name, hatch, clipped) = (page.name("unknown"), page.name("hatch"), page.clipped());
+    page.path(&d, &format!("id=\"{name}\" fill=\"url(#{hatch})\" {clipped}"));
 }
 
 #[cfg(test)]

@@ -2,22 +2,22 @@
 
 use super::axes::{self, Panel};
 use super::svg::{Svg, Words};
-use super::{Size, contour, field, font, path, profile, three_d};
+use super::{Size, angle, contour, field, font, path, profile, three_d};
 use crate::telemetry::chart::{Chart, View};
 
 /// The page's area in its own units: sizes of letters are of a page of 700 by 700.
 const AREA: f64 = 700.0 * 700.0;
-const MARGIN: f64 = 18.0;
-const TITLE: f64 = 17.0;
-const SUBTITLE: f64 = 11.0;
+pub(super) const MARGIN: f64 = 18.0;
+pub(super) const TITLE: f64 = 17.0;
+pub(super) const SUBTITLE: f64 = 11.0;
 /// From the page's upper edge to the field.
-const HEAD: f64 = 66.0;
-const CAPTION: f64 = 10.5;
-const CAPTION_LINE: f64 = 14.5;
+pub(super) const HEAD: f64 = 66.0;
+pub(super) const CAPTION: f64 = 10.5;
+pub(super) const CAPTION_LINE: f64 = 14.5;
 /// For ticks and titles of the axes, left and below.
-const AXES: (f64, f64) = (52.0, 50.0);
+pub(super) const AXES: (f64, f64) = (52.0, 50.0);
 /// For the colour bar on the right.
-const BAR: f64 = 88.0;
+pub(super) const BAR: f64 = 88.0;
 /// For a second axis on the right.
 const SECOND_AXIS: f64 = 52.0;
 /// The least that is left for the field of a small page.
@@ -50,18 +50,39 @@ pub fn draw(chart: &Chart, view: View, size: Size) -> String {
     let right = if view == View::Profile { SECOND_AXIS } else { BAR };
     // A relief has its axes within its space.
     let axes = if view == View::ThreeD { (0.0, 0.0) } else { AXES };
+    let key = key_height(chart);
     let space = Space {
         left: MARGIN + axes.0,
         top: HEAD,
         width: (room - axes.0 - right).max(LEAST),
-        height: (foot - HEAD - axes.1).max(LEAST),
+        height: (foot - HEAD - axes.1 - key).max(LEAST),
     };
     match view {
         View::Profile => profile::draw(&mut page, chart, space),
         View::ThreeD => three_d::draw(&mut page, chart, space),
-        _ => map(&mut page, chart, view, space),
+        _ => {
+            let panel = map(&mut page, chart, view, space);
+            let left = panel.left + panel.width + 18.0;
+            axes::color_bar(&mut page, chart, view, left, (panel.top, panel.height));
+        }
+    }
+    if key > 0.0 {
+        angle::key(&mut page, (MARGIN, room), foot - key / 2.0 + 2.0);
     }
     page.finish()
+}
+
+/// What the key to the path's colours takes; nothing where it has none.
+fn key_height(chart: &Chart) -> f64 {
+    let has = chart.path.as_ref().is_some_and(|p| p.has_angles());
+    if has { angle::KEY } else { 0.0 }
+}
+
+/// Width over height of a map's field: the map's own, or 1 where its axes are too uneven for one scale.
+pub(super) fn aspect(chart: &Chart) -> f64 {
+    let (x0, x1, y0, y1) = chart.extent();
+    let aspect = (x1 - x0) / (y1 - y0);
+    if (1.0 / UNEVEN..=UNEVEN).contains(&aspect) { aspect } else { 1.0 }
 }
 
 /// The size, in pixels, that suits a chart: two to a unit, and of a map no wider or higher than it needs.
@@ -69,13 +90,12 @@ pub fn suited(chart: &Chart, view: View) -> Size {
     let aspect = match view {
         View::Profile => return Size { width: 1600, height: 1120 },
         View::ThreeD => return Size { width: 1600, height: 1300 },
-        _ => {
-            let (x0, x1, y0, y1) = chart.extent();
-            let aspect = (x1 - x0) / (y1 - y0);
-            if (1.0 / UNEVEN..=UNEVEN).contains(&aspect) { aspect } else { 1.0 }
-        }
+        _ => aspect(chart),
     };
-    let round = (2.0 * MARGIN + AXES.0 + BAR, HEAD + AXES.1 + MARGIN + 3.0 * CAPTION_LINE);
+    let round = (
+        2.0 * MARGIN + AXES.0 + BAR,
+        HEAD + AXES.1 + MARGIN + 3.0 * CAPTION_LINE + key_height(chart),
+    );
     // The width at which (width - round.0) / (height - round.1) is the aspect and width * height the area:
     // width * (round.1 + (width - round.0) / aspect) = AREA, a quadratic equation.
     let b = aspect * round.1 - round.0;
@@ -103,8 +123,8 @@ pub(super) struct Space {
     pub height: f64,
 }
 
-/// Contour, filled contour and heat map.
-fn map(page: &mut Svg, chart: &Chart, view: View, space: Space) {
+/// Contour, filled contour and heat map, with axes and path: the rectangle that it takes.
+pub(super) fn map(page: &mut Svg, chart: &Chart, view: View, space: Space) -> Panel {
     // A row or a point has no isolines: it is drawn as cells.
     let too_small = chart.xs.len() < 2 || chart.ys.len() < 2;
     let view = if too_small { View::Heat } else { view };
@@ -142,5 +162,5 @@ fn map(page: &mut Svg, chart: &Chart, view: View, space: Space) {
     if let Some(known) = &chart.path {
         path::draw(page, known, &panel);
     }
-    axes::color_bar(page, chart, view, panel.left + panel.width + 18.0, (panel.top, panel.height));
+    panel
 }

@@ -1,5 +1,6 @@
 //! Figures of surface files, worth putting into a paper: composed once, drawn as SVG, and rendered from that as PNG.
 
+mod angle;
 mod axes;
 mod caption;
 mod compose;
@@ -8,6 +9,7 @@ mod field;
 mod font;
 mod layout;
 mod levels;
+mod multiples;
 mod path;
 mod png;
 mod profile;
@@ -23,6 +25,7 @@ use std::str::FromStr;
 
 pub use compose::compose;
 pub use levels::Levels;
+pub use multiples::{Drawn, Multiples};
 
 use crate::telemetry::chart::{Chart, View};
 
@@ -74,6 +77,9 @@ pub struct Options {
     pub levels: Levels,
     /// Heights and colours by ln(z + 0.1); the colours of a loss always are.
     pub log: bool,
+    /// What changed on the path, where the file has one: steps done when it did, and what became of it in a few
+    /// letters.
+    pub marks: Vec<(u64, String)>,
 }
 
 /// Width and height of a figure, pixels.
@@ -137,9 +143,14 @@ pub fn write(
     path: &Path,
     size: Option<Size>,
 ) -> Result<(), FigureError> {
-    let format = Format::of(path)?;
     let size = size.unwrap_or_else(|| layout::suited(chart, view));
-    let drawing = layout::draw(chart, view, size);
+    keep(|| layout::draw(chart, view, size), path, size)
+}
+
+/// Writes a drawing into a file, aside first.
+fn keep(draw: impl Fn() -> String, path: &Path, size: Size) -> Result<(), FigureError> {
+    let format = Format::of(path)?;
+    let drawing = draw();
     let bytes = match format {
         Format::Svg => drawing.into_bytes(),
         Format::Png => png::render(&drawing, size)?,

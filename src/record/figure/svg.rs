@@ -12,6 +12,8 @@ pub type Spot = (f64, f64);
 pub struct Svg {
     text: String,
     open: usize,
+    /// Which of several maps on the page is being drawn, from 0: names are told apart by it.
+    part: usize,
 }
 
 /// How a text stands.
@@ -51,13 +53,34 @@ impl Svg {
             number(height),
             escaped(title)
         );
-        let mut page = Self { text, open: 0 };
+        let mut page = Self { text, open: 0, part: 0 };
         page.raw(&format!(
             "<rect width=\"{}\" height=\"{}\" fill=\"#fff\"/>",
             number(width),
             number(height)
         ));
         page
+    }
+
+    /// What follows belongs to this of several maps, from 0.
+    pub fn begin_part(&mut self, part: usize) {
+        self.part = part;
+    }
+
+    /// A name that no other map on the page has.
+    pub fn name(&self, name: &str) -> String {
+        if self.part == 0 { name.to_owned() } else { format!("{name}-{}", self.part + 1) }
+    }
+
+    /// Opens a group of this name, which no other map on the page has.
+    pub fn open_named(&mut self, name: &str, attributes: &str) {
+        let name = self.name(name);
+        self.open(&format!("id=\"{name}\" {attributes}"));
+    }
+
+    /// `clip-path="url(#...)"` of this map's field.
+    pub fn clipped(&self) -> String {
+        format!("clip-path=\"url(#{})\"", self.name("field"))
     }
 
     /// A line of SVG as it is.

@@ -120,10 +120,17 @@ fn the_path_is_drawn_with_its_ends_and_its_gap_is_told() {
     let chart = compose(&with_path(), View::Contour, &Options::default(), &[]).unwrap();
     let caption = chart.caption.join(" ");
     assert!(caption.contains("holds 75 % of the motion's variance (50 % + 25 %)"), "{caption}");
-    assert!(caption.contains("at 11 points of the path: median 0.4"), "{caption}");
+    assert!(caption.contains("At 11 points of the path the map is off the loss"), "{caption}");
+    assert!(caption.contains("by 0.494 nats in the median (40.7 % of the range"), "{caption}");
+    assert!(caption.contains("by 0.5 at most; a large gap"), "{caption}");
     let text = svg(&with_path(), View::Contour, &Options::default());
     let document = Document::parse(&text).unwrap();
     assert_eq!(texts(&document, "ends"), ["step 0", "step 150"]);
+    // In by (-2, -1), where the gradient is along (1, 1): asin(3 / sqrt 10) = 71.57 degrees all the way.
+    let mut stretches = document.descendants().filter(|n| n.attribute("class") == Some("stretch"));
+    let color = stretches.next().and_then(|n| n.attribute("stroke"));
+    assert_eq!((color, stretches.count()), (Some(&*angle::ink(Some(71.57)).0), 0));
+    assert_eq!(texts(&document, "key")[0], "path: along the isocurves of the loss 0°");
     assert!(text.contains("second principal component (L2 distance, 25 % of the motion)"));
 }
 
@@ -247,6 +254,28 @@ fn what_cannot_be_written_is_said_in_a_line() {
     assert_eq!("300x200".parse(), Ok(Size { width: 300, height: 200 }));
 }
 
+#[test]
+fn marks_lie_on_the_path_between_its_points_and_nowhere_else() {
+    let marks = [(75, "lr 0.01"), (80, "wd 0"), (151, "batch 8")].map(|(s, w)| (s, w.to_owned()));
+    let options = Options { marks: marks.to_vec(), ..Options::default() };
+    let file = with_path();
+    let chart = compose(&file, View::Contour, &options, &[]).unwrap();
+    let path = chart.path.as_ref().unwrap();
+    // Step 75 is the sixth point, step 80 a third of the way to the seventh; 151 was never reached.
+    let (first, second) = (path.points[5], path.points[6]);
+    assert_eq!(path.marks.len(), 2);
+    assert_eq!(path.marks[0], (first, "lr 0.01".to_owned()));
+    assert!((path.marks[1].0.0 - (first.0 + (second.0 - first.0) / 3.0)).abs() < 1e-12);
+    let caption = chart.caption.join(" ");
+    assert!(caption.contains("Marks: lr 0.01 after step 75, wd 0 after step 80"), "{caption}");
+    assert!(!caption.contains("batch 8"), "{caption}");
+    // A file that does not tell its steps has a path without marks.
+    let mut untold = with_path();
+    untold.trajectory.as_mut().unwrap().steps.clear();
+    let chart = compose(&untold, View::Contour, &options, &[]).unwrap();
+    assert!(chart.path.unwrap().marks.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -266,9 +295,10 @@ proptest! {
         file.surface.loss = values[..nx * ny].to_vec();
         file.about.arm = name;
         let (xs, ys) = (vec![0.0, at.0], vec![0.0, at.1]);
-        file.trajectory = Some(Trajectory { xs, ys, steps: vec![], loss: vec![at.0, 1.0] });
+        file.trajectory = Some(Trajectory { xs, ys, steps: vec![0, 9], loss: vec![at.0, 1.0] });
+        let marks = vec![(5, "wd 0".to_owned()), (99, "beyond".to_owned())];
         for view in MAPS.into_iter().chain([View::Profile]) {
-            let text = svg(&file, view, &Options { log, ..Options::default() });
+            let text = svg(&file, view, &Options { log, marks: marks.clone(), ..Options::default() });
             prop_assert!(Document::parse(&text).is_ok(), "{view:?}: {text}");
             prop_assert!(!text.contains("NaN\"") && !text.contains("\"inf"), "{view:?}");
         }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::axes::{TICK, color_bar, tick_label};
 use super::font;
 use super::layout::{Space, fitted};
-use super::path::spots_on;
+use super::path::{Traced, spots_on};
 use super::svg::{Spot, Svg, Words, hex, polyline};
 use crate::geometry::bilinear::at;
 use crate::geometry::color::{VIRIDIS, contrast, lit, ramp};
@@ -105,13 +105,7 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, space: Space) {
         page.close();
     }
     if let Some(path) = &chart.path {
-        let spots: Vec<Spot> = path.points.iter().filter_map(|(x, y)| seen(*x, *y)).collect();
-        // An end beyond the surface has no place on it, so neither has its word.
-        let end = |p: Option<&(f64, f64)>, word: &String| {
-            p.and_then(|(x, y)| seen(*x, *y)).map(|_| word.clone()).unwrap_or_default()
-        };
-        let ends = (end(path.points.first(), &path.ends.0), end(path.points.last(), &path.ends.1));
-        spots_on(page, &spots, &ends, |_| true, None);
+        spots_on(page, &Traced::new(path, seen), |_| true, None);
     }
     let bar = space.height * 0.7;
     let top = space.top + (space.height - bar) / 2.0;

@@ -54,7 +54,7 @@ fn map() -> Chart {
     let points = (0..=20).rev().map(|i| f64::from(i) / 20.0);
     let points = points.map(|t| (12.0 * t, 4.0 * (3.0 * t).sin())).collect();
     let ends = ("step 0".to_owned(), "step 600".to_owned());
-    Chart { path: Some(Path { points, ends }), ..chart(values, xs, ys) }
+    Chart { path: Some(Path { points, ends, ..Path::default() }), ..chart(values, xs, ys) }
 }
 
 fn line() -> Chart {
@@ -141,7 +141,7 @@ proptest! {
         let rising = |n: usize, span: f64| (0..n).map(|i| i as f64 * span - span).collect();
         let mut any = chart(values, rising(nx, spans.0), rising(ny, spans.1));
         any.height = Scale::over(&any.values, log);
-        any.path = Some(Path { points: vec![(0.0, 0.0), at], ends: <_>::default() });
+        any.path = Some(Path { points: vec![(0.0, 0.0), at], angles: vec![at.0, at.1], ..Path::default() });
         any.marks = vec![(at.0, "here".to_owned())];
         for view in VIEWS {
             drawn(&any, view, (width, height), theme);

@@ -102,6 +102,9 @@ mod tests {
         assert_eq!(file.dataset("train_loss").unwrap().shape().unwrap(), [2, 3]);
         assert_eq!(file.dataset("xdirection/1").unwrap().shape().unwrap(), [2]);
         assert_eq!(file.dataset("eig_ratio").unwrap().read_f64().unwrap(), [0.5; 6]);
+        let angles = file.dataset("proj_angle").unwrap();
+        assert_eq!(angles.shape().unwrap(), [2]);
+        assert!(angles.read_f64().unwrap()[1].is_nan(), "no stretch leaves the last point");
         let told = file.root().attrs().unwrap();
         assert_eq!(told["quantiles"].to_f64s().unwrap()[6], 6.0);
         assert!(!told.contains_key("minima"), "no inner point: there is no such figure");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hdf5_pure::{AttrValue, FileBuilder};
 
+use super::super::path::ANGLES;
 use super::super::{CurvatureMap, SurfaceError, SurfaceFile};
 use super::DIRECTIONS;
 use crate::geometry::statistics::SurfaceStatistics;
@@ -55,6 +56,8 @@ pub fn write(content: &SurfaceFile, path: &Path) -> Result<(), SurfaceError> {
         if !path.loss.is_empty() {
             file.create_dataset("proj_loss").with_f64_data(&path.loss).with_shape(&count);
         }
+        let angles = path.angles(surface.grid());
+        file.create_dataset(ANGLES).with_f64_data(&angles).with_shape(&count);
     }
     if !about.variance.is_empty() {
         // As the reference code's script for trajectories looks for it.
@@ -123,6 +126,12 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
     found.extend(there);
     if let Some(quantiles) = figures.quantiles {
         found.push(("quantiles", AttrValue::F64Array(quantiles.to_vec())));
+    }
+    if let Some(gap) = content.trajectory.as_ref().map(|t| t.gap(content.surface.grid())) {
+        let told =
+            [("gap_median", gap.median), ("gap_max", gap.max), ("gap_relative", gap.relative)];
+        let there = told.into_iter().filter(|(_, value)| value.is_finite());
+        found.extend(there.map(|(name, value)| (name, AttrValue::F64(value))));
     }
     if let Some(rounding) = content.rounding {
         found.push(("rounding", AttrValue::F64(rounding)));
