@@ -18,6 +18,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod track;
 mod view;
 
 use std::time::Duration;
