@@ -17,7 +17,6 @@ use super::figures::{
 };
 use super::paths::{self, PathHead, Stretch};
 use crate::arm::{MAX_ARMS, PerArm};
-use crate::geometry::histogram::BINS;
 use crate::telemetry::angles::{AngleHistogram, HISTOGRAMS};
 use crate::telemetry::event::{Alert, BlockFlow, ControlChange};
 use crate::telemetry::health::Verdict;
@@ -333,7 +332,7 @@ fn histograms(parts: &Parts, index: u8) -> Result<Vec<AngleHistogram>, PartError
     for number in 0..=u16::MAX {
         let key = Key::Histogram(index, number);
         let Some(one): Option<AngleHistogram> = get(parts, key)? else { break };
-        if one.full.len() > BINS || one.plane.len() > BINS || found.len() == HISTOGRAMS {
+        if !one.is_bounded() || found.len() == HISTOGRAMS {
             return Err(strange(key, "more histograms or bins than are kept"));
         }
         found.push(one);

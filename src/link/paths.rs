@@ -4,8 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::figures::{narrow, widen};
-use crate::geometry::contour::Grid;
-use crate::geometry::crossing::value_under;
 use crate::telemetry::event::PathGap;
 use crate::telemetry::path::{PathPoint, PathView};
 use crate::telemetry::snapshot::LossMap;
@@ -88,7 +86,6 @@ pub fn put_together(
     let place = |v: i16| if v == NONE { f64::NAN } else { f64::from(v) * power(head.unit) };
     let loss = |v: i16| if v == NONE { f64::NAN } else { 10f64.powf(f64::from(v) / DECADE) };
     let angle = |v: i8| if v == NO_ANGLE { f64::NAN } else { f64::from(v) };
-    let map = map.filter(|_| head.is_read);
     let mut points = Vec::new();
     for Stretch(told) in stretches {
         if told.len() > POINTS_A_PIECE {
@@ -103,19 +100,20 @@ pub fn put_together(
             let mut point =
                 PathPoint::new(step, (place(figures[0]), place(figures[1])), loss(figures[2]));
             point.angle_deg = angle(*a);
-            if let Some(LossMap { xs, ys, loss: values, .. }) = map {
-                point.drawn = value_under(Grid { xs, ys, values }, (point.x, point.y));
-            }
             points.push(point);
         }
     }
     let [median, max, relative] = head.gap.map(f64::from);
-    Some(PathView {
+    let mut path = PathView {
         origin_step: head.origin_step,
         shares: widen(&head.shares),
         points,
         gap: PathGap { median, max, relative },
-    })
+    };
+    if let Some(map) = map.filter(|_| head.is_read) {
+        path.read_under(map);
+    }
+    Some(path)
 }
 
 fn power(unit: i16) -> f64 {

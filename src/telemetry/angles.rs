@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::StepSample;
 use super::snapshot::Curves;
-use crate::geometry::histogram::AngleCounts;
+use crate::geometry::histogram::{AngleCounts, BINS};
 use crate::geometry::levels::quantiles;
 
 /// Steps behind a running median: the batches of one pass over a small data set, long enough to still the noise of
@@ -37,6 +37,11 @@ pub struct AngleHistogram {
 }
 
 impl AngleHistogram {
+    /// Whether it has no more bins than are counted.
+    pub fn is_bounded(&self) -> bool {
+        self.full.len() <= BINS && self.plane.len() <= BINS
+    }
+
     /// Steps by |angle| in the plane of the path, or in full space.
     pub fn counts(&self, plane: bool) -> &[u64] {
         if plane { &self.plane } else { &self.full }

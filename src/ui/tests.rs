@@ -330,7 +330,9 @@ fn prints_a_screen() {
     }
     (view.zoomed, view.plane) = (has("zoomed"), has("plane"));
     let run = fixture::run(number(words[1]).into(), number(words[2]).into());
+    let start = std::time::Instant::now();
     let buffer = drawn(&run, &view, number(columns), number(rows));
+    eprintln!("drawn in {:?}", start.elapsed());
     let color = |color: Color, base: u8| match color {
         Color::Rgb(r, g, b) => format!("\u{1b}[{};2;{r};{g};{b}m", base + 8),
         Color::Indexed(i) => format!("\u{1b}[{};5;{i}m", base + 8),
