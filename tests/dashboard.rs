@@ -33,6 +33,19 @@ fn every_key_does_what_the_help_says() {
     s.wait_until("a linear scale", |seen| !seen.contains("loss (log)"));
     s.press("y");
     s.wait_for("loss (log)");
+    s.press("a");
+    s.wait_for("in the plane");
+    s.press("a");
+    s.wait_for("full space");
+    s.press("t\r");
+    s.wait_until("the trajectory alone", |seen| {
+        seen.contains("trajectory") && !seen.contains("loss (log)")
+    });
+    s.press("t");
+    s.wait_for("loss surface 5x5");
+    s.press("\u{1b}");
+    s.wait_for("loss (log)");
+    s.press("\t\t");
     s.press(" ");
     s.wait_for("paused");
     s.press(" ");

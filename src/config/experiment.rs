@@ -159,6 +159,17 @@ pub enum OptimizerKind {
     Adamw,
 }
 
+impl OptimizerKind {
+    /// The config's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Adam => "adam",
+            Self::Adamw => "adamw",
+        }
+    }
+}
+
 /// How one network is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSpec {

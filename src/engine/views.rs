@@ -380,6 +380,7 @@ fn arm_view(info: ArmInfo, spec: &ArmSpec) -> ArmView {
         state: ArmState::Waiting,
         verdict: Verdict::Unknown,
         configured_weight_decay: spec.train.weight_decay,
+        optimizer: spec.train.optimizer.word().to_owned(),
         latest: None,
         curves: Curves::default(),
         flow: Flow::default(),

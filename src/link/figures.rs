@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmName;
 use crate::telemetry::event::{Angle, ArmInfo, BlockFlow, StepSample, StepShare, SurfaceStats};
-use crate::telemetry::history::Point;
 use crate::telemetry::snapshot::{FlowRow, LossMap, MapProgress};
 
 /// Steps of a decade in which heat-map rows are told: finer than any colour scale.
@@ -30,6 +29,7 @@ pub struct Head {
     pub info: ArmInfo,
     pub skip: bool,
     pub weight_decay: f64,
+    pub optimizer: String,
 }
 
 /// An arm's newest step.
@@ -93,17 +93,6 @@ pub fn narrow(values: &[f64]) -> Vec<f32> {
 /// From single precision.
 pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
-}
-
-/// At most `most` points: neighbours merged in groups of a power of two, counted from the start, so that what was sent
-/// stays as it is while the curve grows.
-pub fn thinned(points: &[Point], most: usize) -> Vec<(u64, f32)> {
-    let group = points.len().div_ceil(most).max(1).next_power_of_two();
-    let merged = |group: &[Point]| {
-        let mean = group.iter().map(|p| p.mean).sum::<f64>() / group.len() as f64;
-        (group.last().map_or(0, |p| p.step), mean as f32)
-    };
-    points.chunks(group).map(merged).collect()
 }
 
 /// At most `most` rows, evenly.

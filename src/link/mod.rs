@@ -4,10 +4,12 @@
 //! viewer's end of it and looks like the one in the same process. [`parts`] and [`wire`] are what goes over it, and
 //! [`registry`] is where live runs are found.
 
+mod curves;
 pub mod dial;
 mod figures;
 pub mod lock;
 pub mod parts;
+mod paths;
 pub mod registry;
 pub mod server;
 pub mod socket;

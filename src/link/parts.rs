@@ -1,7 +1,7 @@
 //! A snapshot taken apart, so that only what changed need be sent.
 //!
 //! Every part has a key and a few bytes (postcard); the sender remembers what it sent last, the receiver keeps all parts
-//! and puts the snapshot together again. Curves and heat-map rows are cut into short pieces, so that a run's growing
+//! and puts the snapshot together again. Curves, paths and heat-map rows are cut into short pieces, so that a run's growing
 //! end is sent and its past is not. Figures of curves and maps travel as `f32`: a screen shows four digits.
 
 use std::collections::BTreeMap;
@@ -9,21 +9,28 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::curves;
+pub use super::curves::Which;
 use super::figures::{
     Clock, Head, Latest, Map, Scale, block_flow, flow_row, latest, loss_map, narrow, rows,
-    step_sample, thinned, widen, wire_map,
+    step_sample, widen, wire_map,
 };
+use super::paths::{self, PathHead, Stretch};
 use crate::arm::{MAX_ARMS, PerArm};
+use crate::telemetry::angles::{AngleHistogram, HISTOGRAMS};
 use crate::telemetry::event::{Alert, BlockFlow, ControlChange};
 use crate::telemetry::health::Verdict;
-use crate::telemetry::history::{Curve, Point};
-use crate::telemetry::snapshot::{ArmState, ArmView, Flow, Phase, RunHeader, Snapshot};
+use crate::telemetry::history::Curve;
+use crate::telemetry::path::PathView;
+use crate::telemetry::snapshot::{
+    ArmState, ArmView, Flow, LossMap, MapsView, Phase, RunHeader, Snapshot,
+};
 use crate::telemetry::system::SystemFigures;
 
-/// Points of a curve to a piece: small, because the last piece is sent again until it is full.
-const POINTS_A_PIECE: usize = 4;
 /// Levels beyond which a map is not one of ours.
 const MOST_LEVELS: usize = 64;
+/// Drops of the learning rate that are told, the newest: more do not fit on a path.
+const MOST_DROPS: usize = 64;
 
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,24 +71,19 @@ pub enum Key {
     Scale,
     /// An arm's map.
     Map(u8),
+    /// An arm's histogram of angles.
+    Histogram(u8, u16),
+    /// Drops of an arm's learning rate.
+    Drops(u8),
+    /// What an arm's path has besides its points.
+    Path(u8),
+    /// A piece of an arm's path.
+    Stretch(u8, u16),
+    /// What all maps under paths share.
+    PathScale,
+    /// The map under an arm's path.
+    PathMap(u8),
 }
-
-/// A curve of an arm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Which {
-    /// Batch loss.
-    Loss,
-    /// Batch accuracy.
-    Acc,
-    /// Test loss.
-    TestLoss,
-    /// Test error.
-    TestErr,
-    /// Angle to the isocurve.
-    Angle,
-}
-
-const WHICH: [Which; 5] = [Which::Loss, Which::Acc, Which::TestLoss, Which::TestErr, Which::Angle];
 
 /// The parts of one snapshot.
 pub type Parts = BTreeMap<Key, Vec<u8>>;
@@ -130,18 +132,11 @@ pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
         info: a.info.clone(),
         skip: a.skip,
         weight_decay: a.configured_weight_decay,
+        optimizer: a.optimizer.clone(),
     };
     put(&mut parts, Key::Arms, &snapshot.arms.values().map(head).collect::<Vec<_>>());
-    put(
-        &mut parts,
-        Key::Scale,
-        &Scale {
-            levels: snapshot.maps.levels.clone(),
-            range: snapshot.maps.range,
-            job: snapshot.maps.job,
-            next_step: snapshot.maps.next_step,
-        },
-    );
+    put(&mut parts, Key::Scale, &scale(&snapshot.maps));
+    put(&mut parts, Key::PathScale, &scale(&snapshot.path_maps));
     for (index, (id, arm)) in (0u8..).zip(snapshot.arms.iter()) {
         put(&mut parts, Key::State(index), &(&arm.state, arm.verdict));
         put(&mut parts, Key::Latest(index), &arm.latest.as_ref().map(latest));
@@ -154,11 +149,20 @@ pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
         put(&mut parts, Key::Test(index), &arm.test);
         put(&mut parts, Key::Now(index), &narrow(&arm.flow.now));
         put(&mut parts, Key::First(index), &narrow(&arm.flow.first));
-        for which in WHICH {
-            let points = thinned(curve(arm, which).points(), usize::from(size.columns).max(8) * 2);
-            for (piece, points) in (0u16..).zip(points.chunks(POINTS_A_PIECE)) {
-                put(&mut parts, Key::Curve(index, which, piece), &points.to_vec());
+        for which in Which::ALL {
+            for (piece, bytes) in (0u16..).zip(curves::pieces(which, &arm.curves, size.columns)) {
+                parts.insert(Key::Curve(index, which, piece), bytes);
             }
+        }
+        for (number, histogram) in (0u16..).zip(&arm.histograms) {
+            put(&mut parts, Key::Histogram(index, number), histogram);
+        }
+        let old = arm.lr_drops.len().saturating_sub(MOST_DROPS);
+        put(&mut parts, Key::Drops(index), &arm.lr_drops[old..]);
+        let (head, stretches) = paths::take_apart(&arm.path);
+        put(&mut parts, Key::Path(index), &head);
+        for (number, stretch) in (0u16..).zip(&stretches) {
+            put(&mut parts, Key::Stretch(index, number), stretch);
         }
         for (number, row) in
             (0u16..).zip(rows(&arm.flow.rows, usize::from(size.columns).max(16) / 2))
@@ -167,6 +171,9 @@ pub fn take_apart(snapshot: &Snapshot, size: Size) -> Parts {
         }
         if let Some(Some(map)) = snapshot.maps.arms.get(id) {
             put(&mut parts, Key::Map(index), &wire_map(map));
+        }
+        if let Some(Some(map)) = snapshot.path_maps.arms.get(id) {
+            put(&mut parts, Key::PathMap(index), &wire_map(map));
         }
     }
     parts
@@ -203,7 +210,6 @@ pub fn put_together(parts: &Parts) -> Result<Snapshot, PartError> {
         eta_s: f32::NAN,
     });
     let heads: Vec<Head> = get(parts, Key::Arms)?.unwrap_or_default();
-    let scale: Option<Scale> = get(parts, Key::Scale)?;
     let checkpoint: Option<Option<(u64, String)>> = get(parts, Key::Checkpoint)?;
     let mut snapshot = Snapshot {
         run: get(parts, Key::Run)?.unwrap_or_else(RunHeader::default),
@@ -219,75 +225,133 @@ pub fn put_together(parts: &Parts) -> Result<Snapshot, PartError> {
         system: get(parts, Key::System)?.unwrap_or_else(SystemFigures::default),
         ..Snapshot::default()
     };
-    let mut arms = Vec::new();
-    let mut maps = Vec::new();
-    let strange = |key, text: &str| PartError { key, text: text.to_owned() };
     if heads.len() > MAX_ARMS {
         return Err(strange(Key::Arms, "more arms than a run holds"));
     }
-    if scale.as_ref().is_some_and(|s| s.levels.len() > MOST_LEVELS) {
-        return Err(strange(Key::Scale, "more levels than are drawn"));
-    }
-    for (index, head) in (0u8..).zip(heads) {
-        arms.push(arm(parts, index, head)?);
-        let map: Option<Map> = get(parts, Key::Map(index))?;
-        if map.as_ref().is_some_and(|m| !m.is_a_grid()) {
-            return Err(strange(Key::Map(index), "its points are no grid"));
-        }
-        maps.push(map.map(loss_map));
+    let count = heads.len() as u8;
+    let mut arms = Vec::new();
+    snapshot.maps = maps(parts, count, Key::Scale, Key::Map)?;
+    snapshot.path_maps = maps(parts, count, Key::PathScale, Key::PathMap)?;
+    for ((index, head), map) in (0u8..).zip(heads).zip(snapshot.path_maps.arms.values()) {
+        arms.push(arm(parts, index, head, map.as_ref())?);
     }
     snapshot.arms = arms.into_iter().collect();
-    snapshot.maps.arms = maps.into_iter().collect::<PerArm<_>>();
-    if let Some(Scale { levels, range, job, next_step }) = scale {
-        snapshot.maps.levels = levels;
-        (snapshot.maps.range, snapshot.maps.job, snapshot.maps.next_step) = (range, job, next_step);
-    }
-    snapshot.maps.trace_isolines();
     Ok(snapshot)
 }
 
-fn arm(parts: &Parts, index: u8, head: Head) -> Result<ArmView, PartError> {
+fn strange(key: Key, text: &str) -> PartError {
+    PartError { key, text: text.to_owned() }
+}
+
+/// What the maps of all arms share.
+fn scale(maps: &MapsView) -> Scale {
+    let MapsView { levels, range, job, next_step, .. } = maps;
+    Scale { levels: levels.clone(), range: *range, job: *job, next_step: *next_step }
+}
+
+fn maps(
+    parts: &Parts,
+    arms: u8,
+    scale: Key,
+    key: impl Fn(u8) -> Key,
+) -> Result<MapsView, PartError> {
+    let shared: Option<Scale> = get(parts, scale)?;
+    if shared.as_ref().is_some_and(|s| s.levels.len() > MOST_LEVELS) {
+        return Err(strange(scale, "more levels than are drawn"));
+    }
+    let one = |index| {
+        let map: Option<Map> = get(parts, key(index))?;
+        match map {
+            Some(map) if !map.is_a_grid() => Err(strange(key(index), "its points are no grid")),
+            map => Ok(map.map(loss_map)),
+        }
+    };
+    let mut maps = MapsView {
+        arms: (0..arms).map(one).collect::<Result<PerArm<_>, _>>()?,
+        ..MapsView::default()
+    };
+    if let Some(Scale { levels, range, job, next_step }) = shared {
+        maps = MapsView { levels, range, job, next_step, ..maps };
+    }
+    maps.trace_isolines();
+    Ok(maps)
+}
+
+fn arm(
+    parts: &Parts,
+    index: u8,
+    head: Head,
+    path_map: Option<&LossMap>,
+) -> Result<ArmView, PartError> {
     let (state, verdict): (ArmState, Verdict) = get(parts, Key::State(index))?.unwrap_or_default();
     let now: Vec<f32> = get(parts, Key::Now(index))?.unwrap_or_default();
     let first: Vec<f32> = get(parts, Key::First(index))?.unwrap_or_default();
     let latest: Option<Option<Latest>> = get(parts, Key::Latest(index))?;
     let blocks: Vec<(String, [f32; 4])> = get(parts, Key::Blocks(index))?.unwrap_or_default();
     let test: Option<Option<(u64, f64)>> = get(parts, Key::Test(index))?;
+    let drops: Vec<(u64, f64)> = get(parts, Key::Drops(index))?.unwrap_or_default();
+    if drops.len() > MOST_DROPS {
+        return Err(strange(Key::Drops(index), "more drops than are kept"));
+    }
     let name = head.info.name.clone();
     let mut view = ArmView {
         skip: head.skip,
         state,
         verdict,
         configured_weight_decay: head.weight_decay,
+        optimizer: head.optimizer,
         latest: latest.flatten().map(|l| step_sample(l, &name, widen(&now))),
         curves: Default::default(),
         flow: Flow { now: widen(&now), first: widen(&first), rows: Vec::new() },
         blocks: blocks.into_iter().map(block_flow).collect(),
         test: test.flatten(),
-        histograms: Vec::new(),
-        lr_drops: Vec::new(),
-        path: Default::default(),
+        histograms: histograms(parts, index)?,
+        lr_drops: drops,
+        path: path(parts, index, path_map)?,
         info: head.info,
     };
-    for which in WHICH {
+    for which in Which::ALL {
         let mut points = Vec::new();
         for piece in 0..=u16::MAX {
-            let Some(more): Option<Vec<(u64, f32)>> = get(parts, Key::Curve(index, which, piece))?
-            else {
-                break;
-            };
-            points.extend(more.into_iter().map(|(step, mean)| {
-                let mean = f64::from(mean);
-                Point { step, mean, min: mean, max: mean }
-            }));
+            let key = Key::Curve(index, which, piece);
+            let Some(bytes) = parts.get(&key) else { break };
+            let more = curves::points(which, bytes);
+            points.extend(more.map_err(|e| strange(key, &e.to_string()))?);
         }
-        *curve_mut(&mut view, which) = Curve::of(points);
+        *which.of_mut(&mut view.curves) = Curve::of(points);
     }
     for number in 0..=u16::MAX {
         let Some(row) = get(parts, Key::Row(index, number))? else { break };
         view.flow.rows.push(flow_row(row));
     }
     Ok(view)
+}
+
+fn histograms(parts: &Parts, index: u8) -> Result<Vec<AngleHistogram>, PartError> {
+    let mut found = Vec::new();
+    for number in 0..=u16::MAX {
+        let key = Key::Histogram(index, number);
+        let Some(one): Option<AngleHistogram> = get(parts, key)? else { break };
+        if !one.is_bounded() || found.len() == HISTOGRAMS {
+            return Err(strange(key, "more histograms or bins than are kept"));
+        }
+        found.push(one);
+    }
+    Ok(found)
+}
+
+fn path(parts: &Parts, index: u8, map: Option<&LossMap>) -> Result<PathView, PartError> {
+    let Some(head): Option<PathHead> = get(parts, Key::Path(index))? else {
+        return Ok(PathView::default());
+    };
+    let mut stretches = Vec::new();
+    // One more than a path has shows that there are too many.
+    for number in 0..=paths::MOST_PIECES as u16 {
+        let Some(one) = get::<Stretch>(parts, Key::Stretch(index, number))? else { break };
+        stretches.push(one);
+    }
+    paths::put_together(head, &stretches, map)
+        .ok_or_else(|| strange(Key::Path(index), "more points or axes than are kept"))
 }
 
 /// A part by its key, if it is there.
@@ -298,139 +362,12 @@ fn get<T: DeserializeOwned>(parts: &Parts, key: Key) -> Result<Option<T>, PartEr
     parts.get(&key).map(read).transpose()
 }
 
-fn curve(arm: &ArmView, which: Which) -> &Curve {
-    match which {
-        Which::Loss => &arm.curves.loss,
-        Which::Acc => &arm.curves.acc,
-        Which::TestLoss => &arm.curves.test_loss,
-        Which::TestErr => &arm.curves.test_err,
-        Which::Angle => &arm.curves.angle,
-    }
-}
-
-fn curve_mut(arm: &mut ArmView, which: Which) -> &mut Curve {
-    match which {
-        Which::Loss => &mut arm.curves.loss,
-        Which::Acc => &mut arm.curves.acc,
-        Which::TestLoss => &mut arm.curves.test_loss,
-        Which::TestErr => &mut arm.curves.test_err,
-        Which::Angle => &mut arm.curves.angle,
-    }
-}
-
 /// Adds a part. Plain data always has bytes; a part that had none would be missing, not wrong.
-fn put<T: Serialize>(parts: &mut Parts, key: Key, part: &T) {
+fn put<T: Serialize + ?Sized>(parts: &mut Parts, key: Key, part: &T) {
     if let Ok(bytes) = postcard::to_allocvec(part) {
         parts.insert(key, bytes);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::figures::DECADE;
-    use super::*;
-    use crate::telemetry::fixture;
-
-    const SMALL: Size = Size { columns: 80, rows: 24 };
-
-    #[test]
-    fn a_snapshot_comes_back_as_a_screen_shows_it() {
-        let run = fixture::run(2, 120);
-        let back = put_together(&take_apart(&run, Size { columns: 400, rows: 100 })).unwrap();
-        assert_eq!((back.step, &back.phase, &back.run.name), (120, &run.phase, &run.run.name));
-        assert_eq!((&back.marks, &back.alerts), (&run.marks, &run.alerts));
-        let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs();
-        for (id, arm) in run.arms.iter() {
-            let other = &back.arms[id];
-            assert_eq!(
-                (&other.info, other.verdict, &other.state),
-                (&arm.info, arm.verdict, &arm.state)
-            );
-            assert_eq!(other.curves.loss.points().len(), 120);
-            let last = |a: &ArmView| a.curves.loss.last().map(|p| (p.step, p.mean)).unwrap();
-            assert!(last(other).0 == last(arm).0 && close(last(other).1, last(arm).1));
-            let (now, step) = (arm.latest.as_ref().unwrap(), other.latest.as_ref().unwrap());
-            assert!(
-                close(step.loss, now.loss) && close(step.step_share.decay, now.step_share.decay)
-            );
-            assert_eq!((step.lr, step.batch, &step.arm), (now.lr, now.batch, &now.arm));
-            assert!(step.angle.plane_deg.is_nan(), "a figure that does not exist stays so");
-            assert_eq!(other.blocks.len(), arm.blocks.len());
-            assert_eq!(other.flow.rows.len(), 120);
-            let norm = |a: &ArmView| a.flow.rows[7].norms[3];
-            assert!((norm(other) / norm(arm)).log10().abs() < 1.0 / DECADE);
-            let (map, drawn) =
-                (run.maps.arms[id].as_ref().unwrap(), back.maps.arms[id].as_ref().unwrap());
-            assert!(map.loss.iter().zip(&drawn.loss).all(|(a, b)| close(*b, *a)));
-            assert_eq!(drawn.isolines.len(), map.isolines.len(), "they are traced again");
-        }
-    }
-
-    #[test]
-    fn a_small_screen_is_sent_less_and_a_step_next_to_nothing() {
-        let size = |parts: &Parts| parts.values().map(Vec::len).sum::<usize>();
-        let run = fixture::run(2, 200);
-        let (small, large) =
-            (take_apart(&run, SMALL), take_apart(&run, Size { columns: 400, rows: 100 }));
-        assert!(size(&small) < size(&large), "{} {}", size(&small), size(&large));
-        let before = take_apart(&fixture::run(2, 199), SMALL);
-        let told = changes(&before, &small);
-        let bytes: usize = told.iter().filter_map(|(_, b)| b.as_ref()).map(Vec::len).sum();
-        assert!(bytes * 5 < size(&small), "{bytes} of {}", size(&small));
-    }
-
-    #[test]
-    fn parts_that_cannot_be_are_refused() {
-        let mut parts = take_apart(&fixture::run(2, 20), SMALL);
-        parts.insert(Key::Now(1), vec![0xff]);
-        let said = put_together(&parts).unwrap_err().to_string();
-        assert!(said.starts_with("Now(1): "), "{said}");
-        let mut parts = take_apart(&fixture::run(2, 20), SMALL);
-        let mut map: Map = get(&parts, Key::Map(0)).unwrap().unwrap();
-        map.xs.pop();
-        parts.insert(Key::Map(0), postcard::to_allocvec(&map).unwrap());
-        assert!(put_together(&parts).unwrap_err().to_string().contains("its points are no grid"));
-        let crowd = take_apart(&fixture::run(9, 20), SMALL);
-        assert!(
-            put_together(&crowd).unwrap_err().to_string().contains("more arms than a run holds")
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// Whoever applies the changes has what was sent, from any moment to any other.
-        #[test]
-        fn changes_lead_from_any_snapshot_to_any_other(
-            moments in prop::collection::vec((0usize..9, 0u64..300, 20u16..300), 1..6)
-        ) {
-            let mut has = Parts::new();
-            for (arms, steps, columns) in moments {
-                let new = take_apart(&fixture::run(arms, steps), Size { columns, rows: 24 });
-                let told = changes(&has, &new);
-                apply(&mut has, told);
-                prop_assert_eq!(&has, &new);
-                prop_assert!(changes(&has, &new).is_empty());
-            }
-        }
-
-        /// Thinning keeps what was sent before while a curve grows within a power of two.
-        #[test]
-        fn a_growing_curve_keeps_its_past(count in 1usize..600, most in 8usize..200) {
-            let point = |i: usize| { let v = (i as f64).sin(); Point { step: i as u64, mean: v, min: v, max: v } };
-            let points: Vec<Point> = (1..=count).map(point).collect();
-            let all = thinned(&points, most);
-            prop_assert!(all.len() <= most);
-            prop_assert_eq!(all.last().unwrap().0, count as u64);
-            if count > 1 && thinned(&points[..count - 1], most).len() + 1 >= all.len() {
-                let before = thinned(&points[..count - 1], most);
-                let same = before.len().min(all.len()).saturating_sub(1);
-                if all.len() >= before.len() {
-                    prop_assert_eq!(&before[..same], &all[..same]);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use super::Said;
 use super::parts::{Change, Parts, Size, apply};
 
 /// Version of what is told after the hellos; both sides must have the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Largest frame that an engine takes: a hello or a command.
 pub const MOST_TO_ENGINE: usize = 16 << 10;
 /// Largest frame that a viewer takes: a whole snapshot at 4K, compressed.
@@ -299,6 +299,18 @@ mod tests {
         let frame = Packer::default().pack(&changes(&Parts::new(), &parts)).unwrap();
         println!("a whole snapshot at 80x24: {} bytes", frame.len());
         assert!(frame.len() < 20 << 10, "{}", frame.len());
+    }
+
+    #[test]
+    fn a_step_of_a_small_screen_is_next_to_nothing() {
+        let at = |step| take_apart(&fixture::run(2, step), SMALL);
+        let mut packer = Packer::default();
+        packer.pack(&changes(&Parts::new(), &at(160))).unwrap();
+        let steps = 161..=180;
+        let bytes: usize =
+            steps.map(|s| packer.pack(&changes(&at(s - 1), &at(s))).unwrap().len()).sum();
+        println!("a step at 80x24: {} bytes", bytes / 20);
+        assert!(bytes / 20 < 1000, "{bytes}");
     }
 
     #[test]

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::event::StepSample;
 use super::snapshot::Curves;
-use crate::geometry::histogram::AngleCounts;
+use crate::geometry::histogram::{AngleCounts, BINS};
 use crate::geometry::levels::quantiles;
 
 /// Steps behind a running median: the batches of one pass over a small data set, long enough to still the noise of
 /// single batches, short enough to show what a change does.
 pub const MEDIAN_STEPS: usize = 25;
+/// Beyond this a step crosses the isocurve more than it follows it.
+const ACROSS_DEG: f64 = 45.0;
 /// Histograms kept: the first, and those of the newest changes.
 pub const HISTOGRAMS: usize = 8;
 
@@ -30,6 +32,26 @@ pub struct AngleHistogram {
     pub plane: Vec<u64>,
     /// Steps with a negative full_deg, which climb.
     pub uphill: u64,
+    /// Steps by whether they cross rather than follow the isocurve: |full_deg| and |plane_deg| above 45 degrees.
+    pub across: [u64; 2],
+}
+
+impl AngleHistogram {
+    /// Whether it has no more bins than are counted.
+    pub fn is_bounded(&self) -> bool {
+        self.full.len() <= BINS && self.plane.len() <= BINS
+    }
+
+    /// Steps by |angle| in the plane of the path, or in full space.
+    pub fn counts(&self, plane: bool) -> &[u64] {
+        if plane { &self.plane } else { &self.full }
+    }
+
+    /// Share of the steps that have an angle which cross at more than 45 degrees; NaN without any.
+    pub fn share_across(&self, plane: bool) -> f64 {
+        let all = self.counts(plane).iter().fold(0u64, |sum, n| sum.saturating_add(*n));
+        self.across[usize::from(plane)] as f64 / all as f64
+    }
 }
 
 /// What is kept of one arm's angles to tell what follows from them.
@@ -78,6 +100,9 @@ impl AngleBook {
         newest.full = self.counts[0].counts().to_vec();
         newest.plane = self.counts[1].counts().to_vec();
         newest.uphill += u64::from(angle.full_deg < 0.0);
+        for (across, deg) in newest.across.iter_mut().zip([angle.full_deg, angle.plane_deg]) {
+            *across += u64::from(deg.abs() > ACROSS_DEG);
+        }
     }
 }
 
@@ -157,6 +182,8 @@ mod tests {
             histograms.iter().map(|h| (h.from_step, h.to_step, h.weight_decay, h.uphill)).collect();
         assert_eq!(told, [(1, 3, 5e-4, 0), (4, 5, 0.0, 1)]);
         assert_eq!((histograms[0].full[0], histograms[1].full[8]), (3, 1));
+        assert_eq!([0, 1].map(|i: usize| histograms[i].share_across(false)), [0.0, 0.5]);
+        assert!(AngleHistogram::default().share_across(true).is_nan());
         // However often it is changed, the first stays and the list is bounded.
         let (_, many) = fold((1..=40).map(|s| step(s, 5.0, s as f64)));
         assert_eq!((many.len(), many[0].from_step, many[7].from_step), (HISTOGRAMS, 1, 40));

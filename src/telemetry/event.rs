@@ -363,7 +363,7 @@ pub struct PathGap {
     pub relative: f64,
 }
 
-/// A median gap beyond this share of the range of the losses on the path: the map is not what was trained on.
+/// Relative gap beyond which a map is not what was trained on: half of the loss itself.
 pub const LARGE_GAP: f64 = 0.5;
 
 impl PathGap {

@@ -66,6 +66,14 @@ impl PathView {
         self.gap = crossing::gap(&pairs).into();
     }
 
+    /// Reads off the map the loss under each point, and nothing else.
+    pub fn read_under(&mut self, map: &LossMap) {
+        let grid = Grid { xs: &map.xs, ys: &map.ys, values: &map.loss };
+        for point in &mut self.points {
+            point.drawn = crossing::value_under(grid, (point.x, point.y));
+        }
+    }
+
     /// Whether the map is far from the losses on the path.
     pub fn gap_is_large(&self) -> bool {
         self.gap.is_large()

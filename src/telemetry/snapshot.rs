@@ -127,6 +127,8 @@ pub struct ArmView {
     pub verdict: Verdict,
     /// Configured weight decay, which `w` toggles back to.
     pub configured_weight_decay: f64,
+    /// Its optimizer, by the config's word (`sgd`, `adam`, `adamw`).
+    pub optimizer: String,
     /// The newest step, with its layer norms if they were recorded on it.
     pub latest: Option<StepSample>,
     /// Curves over the whole run.
@@ -205,6 +207,13 @@ pub struct MapsView {
     pub job: Option<MapProgress>,
     /// The step at which the next map is due by itself; missing if only on request.
     pub next_step: Option<u64>,
+}
+
+impl ArmView {
+    /// Whether its counterfactual angles take out this step's decay alone: Adam's moments are not linear in it.
+    pub fn is_adam(&self) -> bool {
+        self.optimizer.starts_with("adam")
+    }
 }
 
 impl MapsView {

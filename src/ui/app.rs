@@ -222,11 +222,13 @@ impl App {
                     Turn::Next => 1,
                     Turn::Previous => PanelId::ALL.len() - 1,
                 };
-                self.view.focus = self.view.focus.step(by);
+                self.view.focus_on(self.view.focus.step(by));
             }
             Action::Zoom => self.view.zoomed = !self.view.zoomed,
             Action::Back => self.view.zoomed = false,
             Action::LogScale => self.view.log_scale = !self.view.log_scale,
+            Action::TurnOver => self.view.turn_over(),
+            Action::Plane => self.view.plane = !self.view.plane,
             Action::Help => self.view.overlay = Overlay::Help,
         }
         None

@@ -250,7 +250,7 @@ fn map(
     if let Some(scale) = chart.scale.filter(|_| with_bar) {
         let bar = Rect { x: field.x, width: line.right() - field.x, ..line };
         let unit = if chart.quantity.unit.is_empty() { "" } else { chart.quantity.unit };
-        color_bar(scale, unit, bar, buf, theme);
+        color_bar(scale, unit, false, bar, buf, theme);
         line.y += 1;
     }
     if with_key {
@@ -272,10 +272,11 @@ fn draw_field(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Th
         isolines: &chart.isolines,
         levels: &chart.levels,
         fill,
+        faint: false,
     };
     field.draw(area, buf, theme);
     if fill != Fill::Cells {
-        field.draw_isolines(area, false, buf, theme);
+        field.draw_isolines(area, &[], buf, theme);
     }
     let Some(to_dots) = dots(chart.grid(), area) else { return };
     if let Some(known) = &chart.path {
@@ -328,6 +329,7 @@ fn profile(chart: &Chart, area: Rect, buf: &mut Buffer, theme: Theme) {
         points: chart.xs.iter().copied().zip(values).collect(),
         style: theme.arm(index),
         letter: theme.letter(index),
+        dashed: false,
     };
     let mut lines = vec![line(chart.values.clone(), CURVES.0)];
     // The second curve is drawn on the first one's scale, where its share of 100 % lies.

@@ -33,6 +33,8 @@ pub struct Field<'a> {
     pub levels: &'a [f64],
     /// What is coloured.
     pub fill: Fill,
+    /// Whether it steps back, for what is drawn over it.
+    pub faint: bool,
 }
 
 /// How a field is coloured.
@@ -46,6 +48,31 @@ pub enum Fill {
     Cells,
     /// Not at all: isolines have the colour.
     Empty,
+}
+
+/// Characters of a row that no label may run into, from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Row of the screen.
+    pub row: u16,
+    /// First column.
+    pub from: u16,
+    /// Last column.
+    pub to: u16,
+}
+
+impl Taken {
+    /// Single characters, neighbours as one where they come one after the other.
+    pub fn runs(characters: impl Iterator<Item = (u16, u16)>) -> Vec<Self> {
+        let mut runs: Vec<Self> = Vec::new();
+        for (x, row) in characters {
+            match runs.last_mut() {
+                Some(run) if run.row == row && run.to.checked_add(1) == Some(x) => run.to = x,
+                _ => runs.push(Self { row, from: x, to: x }),
+            }
+        }
+        runs
+    }
 }
 
 /// The density's character for a place of the scale.
@@ -92,7 +119,8 @@ impl Field<'_> {
     }
 
     fn color(&self, value: f64, theme: Theme) -> Rgb {
-        theme.loss_color(self.place(value))
+        let place = self.place(value);
+        if self.faint { theme.loss_faint(place) } else { theme.loss_color(place) }
     }
 
     /// Colours, two values to a character, or densities where there are none; what is unknown is crossed out.
@@ -117,8 +145,8 @@ impl Field<'_> {
         }
     }
 
-    /// Isolines over the field, as many as there is room for, with their labels.
-    pub fn draw_isolines(&self, area: Rect, center: bool, buf: &mut Buffer, theme: Theme) {
+    /// Isolines over the field, as many as there is room for, with their labels, which keep off what is `taken`.
+    pub fn draw_isolines(&self, area: Rect, taken: &[Taken], buf: &mut Buffer, theme: Theme) {
         let Some(to_dots) = dots(self.grid, area) else { return };
         let mut raster = Raster::new(area.width, area.height);
         let levels = self.shown_levels(area);
@@ -149,7 +177,7 @@ impl Field<'_> {
             }
         }
         if area.width >= WIDE_FOR_LABELS {
-            self.draw_labels(&levels, area, center, buf, theme, &to_dots);
+            self.draw_labels(&levels, area, taken, buf, theme, &to_dots);
         }
     }
 
@@ -166,7 +194,8 @@ impl Field<'_> {
             return theme.text();
         }
         let below = self.color(value, theme);
-        Style::default().fg(theme.color(contrast(below))).bg(theme.color(below))
+        let over = if self.faint { theme.loss_line(self.place(value)) } else { contrast(below) };
+        Style::default().fg(theme.color(over)).bg(theme.color(below))
     }
 
     /// An isoline's own colour.
@@ -182,16 +211,12 @@ impl Field<'_> {
         &self,
         levels: &[f64],
         area: Rect,
-        center: bool,
+        taken: &[Taken],
         buf: &mut Buffer,
         theme: Theme,
         to_dots: &impl Fn((f64, f64)) -> (f64, f64),
     ) {
-        let mut taken: Vec<(u16, u16, u16)> = Vec::new();
-        if center {
-            let (x, y) = (area.x + area.width / 2, area.y + area.height / 2);
-            taken.push((y, x.saturating_sub(1), x + 1));
-        }
+        let mut taken = taken.to_vec();
         for (turn, level) in levels.iter().enumerate() {
             let lines = self.isolines.iter().filter(|l| l.level == *level);
             let Some(line) = lines.max_by_key(|l| l.points.len()) else { continue };
@@ -207,14 +232,14 @@ impl Field<'_> {
                 let (y, end) = (area.y + row, start + wide);
                 let free = taken
                     .iter()
-                    .all(|(ty, from, to)| ty.abs_diff(y) > 1 || end + 1 < *from || start > *to + 1);
+                    .all(|t| t.row.abs_diff(y) > 1 || end + 1 < t.from || start > t.to + 1);
                 if free && end <= area.right() && y < area.bottom() {
                     let style = match self.fill {
                         Fill::Empty => self.of_level(*level, theme),
                         _ => self.on_field(*level, theme),
                     };
                     text(buf, start, y, wide, &label, style.patch(theme.strong()));
-                    taken.push((y, start, end));
+                    taken.push(Taken { row: y, from: start, to: end });
                     break;
                 }
             }
@@ -232,8 +257,15 @@ pub fn dots(grid: Grid<'_>, area: Rect) -> Option<impl Fn((f64, f64)) -> (f64, f
     })
 }
 
-/// A scale from low to high, on a line.
-pub fn color_bar(scale: Scale, unit: &str, line: Rect, buf: &mut Buffer, theme: Theme) {
+/// A scale from low to high, on a line; `faint` as of the field.
+pub fn color_bar(
+    scale: Scale,
+    unit: &str,
+    faint: bool,
+    line: Rect,
+    buf: &mut Buffer,
+    theme: Theme,
+) {
     let (low_text, high_text) = (
         format!("{} ", format::short(scale.low)),
         format!(" {} {unit}", format::short(scale.high)),
@@ -244,7 +276,8 @@ pub fn color_bar(scale: Scale, unit: &str, line: Rect, buf: &mut Buffer, theme: 
     for i in 0..wide {
         let p = f64::from(i) / f64::from(wide.max(2) - 1);
         let (symbol, style) = if theme.has_colors() && !theme.ascii {
-            ('█', Style::default().fg(theme.color(theme.loss_color(p))))
+            let color = if faint { theme.loss_faint(p) } else { theme.loss_color(p) };
+            ('█', Style::default().fg(theme.color(color)))
         } else {
             (density(p), theme.text())
         };
@@ -262,7 +295,7 @@ mod tests {
     fn field(values: &[f64], fill: Fill) -> Field<'_> {
         let grid = Grid { xs: &AXIS, ys: &AXIS, values };
         let scale = Some(Scale { low: 0.0, high: 8.0, log: false });
-        Field { grid, scale, isolines: &[], levels: &[2.0, 4.0], fill }
+        Field { grid, scale, isolines: &[], levels: &[2.0, 4.0], fill, faint: false }
     }
 
     #[test]

@@ -27,6 +27,16 @@ pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}%", share * 100.0) } else { "-".to_owned() }
 }
 
+/// A share in [0, 1] as per cent without decimals.
+pub fn whole_percent(share: f64) -> String {
+    // Without the sign of a zero.
+    if share.is_finite() {
+        format!("{:.0}%", (share * 100.0).round() + 0.0)
+    } else {
+        "-".to_owned()
+    }
+}
+
 /// Seconds as `12s`, `3m05s`, `2h14m`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {

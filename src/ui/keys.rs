@@ -22,6 +22,10 @@ pub enum Action {
     Back,
     /// Logarithmic or linear curves.
     LogScale,
+    /// The trajectory, or the maps.
+    TurnOver,
+    /// Angles in full space or in the plane.
+    Plane,
     /// The help.
     Help,
     /// The command line, begun with this.
@@ -77,7 +81,7 @@ const fn change(change: Change) -> Command {
 }
 
 /// All keys.
-pub static KEYS: [Binding; 17] = [
+pub static KEYS: [Binding; 19] = [
     view(&[KeyCode::Char('q')], "q", "quit", "detach, or stop the run (asks)", Action::Quit),
     ask(
         &[KeyCode::Char(' ')],
@@ -135,6 +139,13 @@ pub static KEYS: [Binding; 17] = [
         Command::MapNow,
         "map asked for",
     ),
+    view(
+        &[KeyCode::Char('t')],
+        "t",
+        "path",
+        "the trajectory in front, or the loss surface",
+        Action::TurnOver,
+    ),
     ask(
         &[KeyCode::Char('c')],
         "c",
@@ -158,6 +169,13 @@ pub static KEYS: [Binding; 17] = [
         Action::Prompt(""),
     ),
     view(&[KeyCode::Char('y')], "y", "log", "logarithmic or linear loss", Action::LogScale),
+    view(
+        &[KeyCode::Char('a')],
+        "a",
+        "angle",
+        "angles in full space, or in the plane of the path",
+        Action::Plane,
+    ),
     view(&[KeyCode::Tab], "Tab", "focus", "focus the next panel", Action::Focus(Turn::Next)),
     view(&[KeyCode::BackTab], "S-Tab", "", "focus the panel before", Action::Focus(Turn::Previous)),
     view(

@@ -19,6 +19,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod track;
 mod view;
 
 use std::time::Duration;

@@ -92,6 +92,21 @@ pub fn frame(buf: &mut Buffer, area: Rect, title: &[Piece], focused: bool, theme
     inner
 }
 
+/// The first of some variants that fits, long ones first, on the lower edge of a panel's frame.
+pub fn footnote(buf: &mut Buffer, frame: Rect, variants: &[Vec<Piece>]) {
+    let room = frame.width.saturating_sub(6);
+    let wide = |pieces: &[Piece]| pieces.iter().map(|(text, _)| columns(text)).sum::<u16>();
+    let Some(told) = variants.iter().find(|v| wide(v) <= room) else { return };
+    if frame.height < 2 {
+        return;
+    }
+    let y = frame.bottom() - 1;
+    let end = frame.x + 3 + pieces(buf, frame.x + 3, y, room, told);
+    for x in [frame.x + 2, end] {
+        put(buf, x, y, ' ', Style::default());
+    }
+}
+
 /// Clears an area, so that an overlay is not written over what lies below.
 pub fn clear(buf: &mut Buffer, area: Rect) {
     ratatui::widgets::Clear.render(area.intersection(buf.area), buf);

@@ -10,6 +10,9 @@ use super::paint::{columns, put, text};
 use super::theme::Theme;
 use crate::geometry::{scale, ticks};
 
+/// Dots of a dash, and of the gap after it.
+const DASH: f64 = 4.0;
+
 /// One curve.
 pub struct Line {
     /// (x, y), x rising; y that is not finite leaves a gap.
@@ -18,6 +21,8 @@ pub struct Line {
     pub style: Style,
     /// Its character where there are no colours.
     pub letter: char,
+    /// Whether it is dashed.
+    pub dashed: bool,
 }
 
 /// Single points drawn over the curves.
@@ -215,6 +220,9 @@ impl Plot {
                 .map(|(x, y)| (self.column(*x, body.width), self.row(*y, low, high, body.height)));
             let binned = bin(placed);
             for pair in binned.windows(2) {
+                if line.dashed && pair[0].0.rem_euclid(2.0 * DASH) >= DASH {
+                    continue;
+                }
                 raster.line(pair[0], pair[1], ink);
             }
             if let [only] = binned[..] {

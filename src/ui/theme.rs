@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::geometry::color::{Rgb, VIRIDIS, ramp};
+use crate::geometry::color::{Rgb, VIRIDIS, lit, ramp};
 
 /// Colours that a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,13 @@ const ARMS: [Rgb; 8] = [
 ];
 /// One character per arm, where there are no colours.
 const LETTERS: [char; 8] = ['*', 'o', 'x', '+', '#', '@', '%', '='];
+/// From along the isocurve to straight down across it.
+const DOWNHILL: [Rgb; 3] = [(80, 205, 255), (245, 240, 205), (255, 105, 45)];
+/// From along the isocurve to straight up across it.
+const UPHILL: [Rgb; 3] = [(80, 205, 255), (165, 130, 255), (240, 60, 235)];
+/// Light that is left of what steps back behind what is drawn over it.
+const FAINT: f64 = 0.42;
+const FAINT_OF_FEW: f64 = 0.64;
 /// Little to much gradient: dead blue, live green, burning red.
 const HEAT: [Rgb; 7] = [
     (40, 60, 140),
@@ -93,6 +100,24 @@ impl Theme {
     /// An arm's colour.
     pub fn arm(self, index: usize) -> Style {
         self.fg(ARMS[index % ARMS.len()])
+    }
+
+    /// An arm's colour for a curve beside its main one.
+    pub fn arm_dim(self, index: usize) -> Style {
+        self.arm_lit(index, 0.7)
+    }
+
+    /// An arm's colour for what steps back behind its curves.
+    pub fn arm_faint(self, index: usize) -> Style {
+        self.arm_lit(index, 0.4)
+    }
+
+    fn arm_lit(self, index: usize, light: f64) -> Style {
+        if self.has_colors() {
+            self.fg(lit(ARMS[index % ARMS.len()], light))
+        } else {
+            Style::default().add_modifier(Modifier::DIM)
+        }
     }
 
     /// An arm's character where there are no colours.
@@ -163,6 +188,35 @@ impl Theme {
     /// A place on the loss's scale, 0 (low) to 1 (high).
     pub fn loss_color(self, at: f64) -> Rgb {
         ramp(&VIRIDIS, at)
+    }
+
+    /// The loss's scale where it steps back behind what is drawn over it.
+    pub fn loss_faint(self, at: f64) -> Rgb {
+        // Palettes have few dark colours.
+        let light = if self.depth == ColorDepth::True { FAINT } else { FAINT_OF_FEW };
+        lit(ramp(&VIRIDIS, at), light)
+    }
+
+    /// The loss's scale for lines over [`Theme::loss_faint`].
+    pub fn loss_line(self, at: f64) -> Rgb {
+        ramp(&[ramp(&VIRIDIS, at), (255, 255, 255)], 0.12)
+    }
+
+    /// An angle to the isocurve, degrees: along it, down across it, up across it.
+    pub fn angle(self, degrees: f64) -> Style {
+        let ends = if degrees < 0.0 { &UPHILL } else { &DOWNHILL };
+        self.fg(ramp(ends, degrees.abs() / 90.0))
+    }
+
+    /// An angle's character where there are no colours: along, aslant, across, uphill.
+    pub fn angle_letter(self, degrees: f64) -> char {
+        match degrees {
+            _ if degrees < -30.0 => 'u',
+            _ if degrees < 30.0 => '=',
+            _ if degrees < 60.0 => 'o',
+            _ if degrees.is_finite() => 'x',
+            _ => '*',
+        }
     }
 
     /// A place on the gradient's scale, 0 (little) to 1 (much).

@@ -13,11 +13,14 @@ pub enum PanelId {
     Angle,
     /// Maps of the loss.
     Maps,
+    /// The arms' paths over the loss.
+    Trajectory,
 }
 
 impl PanelId {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Curves, Self::Flow, Self::Angle, Self::Maps];
+    pub const ALL: [Self; 5] =
+        [Self::Curves, Self::Flow, Self::Angle, Self::Maps, Self::Trajectory];
 
     /// The panel `by` places further, round and round.
     pub fn step(self, by: usize) -> Self {
@@ -52,6 +55,10 @@ pub struct Prompt {
 pub struct ViewState {
     /// The panel that has the focus.
     pub focus: PanelId,
+    /// Whether the trajectory is in front, rather than the maps, where the two share a place: which had the focus last.
+    pub trajectory: bool,
+    /// Whether angles are those in the plane of the path, rather than in full space.
+    pub plane: bool,
     /// Whether that panel has the whole screen.
     pub zoomed: bool,
     /// Whether curves are drawn on a logarithmic scale.
@@ -75,6 +82,8 @@ impl ViewState {
     pub fn new(theme: Theme) -> Self {
         Self {
             focus: PanelId::Curves,
+            trajectory: false,
+            plane: false,
             zoomed: false,
             log_scale: true,
             overlay: Overlay::None,
@@ -84,5 +93,45 @@ impl ViewState {
             readonly: false,
             theme,
         }
+    }
+
+    /// Gives a panel the focus, and brings it to the front.
+    pub fn focus_on(&mut self, panel: PanelId) {
+        self.focus = panel;
+        match panel {
+            PanelId::Trajectory => self.trajectory = true,
+            PanelId::Maps => self.trajectory = false,
+            _ => {}
+        }
+    }
+
+    /// The focus to the trajectory, or from it to the maps.
+    pub fn turn_over(&mut self) {
+        let at = self.focus == PanelId::Trajectory;
+        self.focus_on(if at { PanelId::Maps } else { PanelId::Trajectory });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::theme::{ColorDepth, Theme};
+    use super::*;
+
+    #[test]
+    fn what_had_the_focus_last_is_in_front() {
+        let mut view = ViewState::new(Theme { depth: ColorDepth::True, ascii: false });
+        let mut seen = Vec::new();
+        for _ in PanelId::ALL {
+            view.focus_on(view.focus.step(1));
+            seen.push((view.focus, view.trajectory));
+        }
+        use PanelId::{Angle, Curves, Flow, Maps, Trajectory};
+        let wanted =
+            [(Flow, false), (Angle, false), (Maps, false), (Trajectory, true), (Curves, true)];
+        assert_eq!(seen, wanted);
+        view.turn_over();
+        assert_eq!((view.focus, view.trajectory), (Trajectory, true));
+        view.turn_over();
+        assert_eq!((view.focus, view.trajectory), (Maps, false));
     }
 }

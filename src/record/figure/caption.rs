@@ -146,7 +146,7 @@ fn gap(path: &Trajectory, file: &SurfaceFile) -> Option<String> {
     let both = |((x, y), loss): ((f64, f64), &f64)| (at(map, x, y) - loss).is_finite();
     let told = path.places().zip(&path.loss).filter(|p| both(*p)).count();
     let share = match gap.relative.is_finite() {
-        true => format!(" ({} of the range of those losses)", percent(gap.relative)),
+        true => format!(" ({} of the loss + 0.1)", percent(gap.relative)),
         false => String::new(),
     };
     let warning =

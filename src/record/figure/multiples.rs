@@ -28,8 +28,7 @@ const GUTTER: f64 = 14.0;
 /// The least that is left for a field of a small page.
 const LEAST: f64 = 40.0;
 /// What the caption tells of each arm.
-const OFF: &str = "Off: the median over the path of |map - loss of the weights themselves|, and its share of the range of those \
-                   losses.";
+const OFF: &str = "Off: |map - loss of the weights themselves| and its share of that loss + 0.1, medians over the path.";
 /// Pixels of a unit of the page.
 const PIXELS: f64 = 2.0;
 

@@ -11,7 +11,7 @@ const BETWEEN: &str = "  ";
 const NOTE: &str = "\
 angles: degrees to the isocurve of the loss, 90 straight downhill, 0 along it, below 0 uphill; means over the first,
 middle and last third of an arm's steps, and the share of its steps above 45, of those that have an angle
-gap: median over the points of the path of |map - loss|, and its share of the range of those losses";
+gap: |map - loss| and its share of that loss + 0.1, medians over the points of the path";
 
 /// An optimizer as it is typed.
 pub fn name(optimizer: OptimizerKind) -> &'static str {

@@ -42,6 +42,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
             points: arm.blocks.iter().enumerate().map(|(i, b)| (i as f64 + 1.0, of(b))).collect(),
             style,
             letter,
+            dashed: false,
         };
         let plot = Plot {
             lines: vec![line(|b| b.carry, carry, 'c'), line(|b| b.branch, branch, 'b')],

@@ -86,6 +86,7 @@ fn lines(snapshot: &Snapshot, view: &ViewState, curve: impl Fn(&ArmView) -> &Cur
         points: points(curve(arm)),
         style: view.theme.arm(index),
         letter: view.theme.letter(index),
+        dashed: false,
     };
     snapshot.arms.iter().map(|(id, arm)| line(id.index(), arm)).collect()
 }

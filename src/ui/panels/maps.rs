@@ -7,7 +7,7 @@ use super::{arm_piece, framed, grid};
 use crate::geometry::contour::Grid;
 use crate::geometry::scale::Scale;
 use crate::telemetry::snapshot::{LossMap, MapsView, Phase, Snapshot};
-use crate::ui::field::{Field, Fill, color_bar};
+use crate::ui::field::{Field, Fill, Taken, color_bar};
 use crate::ui::format;
 use crate::ui::paint::{Piece, pieces, put, text};
 use crate::ui::theme::Theme;
@@ -47,7 +47,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     }
     if let Some((low, high)) = snapshot.maps.range.filter(|_| with_bar) {
         let line = Rect { y: inner.bottom() - 1, height: 1, ..inner };
-        color_bar(Scale { low, high, log: true }, "nats", line, buf, theme);
+        color_bar(Scale { low, high, log: true }, "nats", false, line, buf, theme);
     }
 }
 
@@ -59,6 +59,7 @@ fn field<'a>(map: &'a LossMap, maps: &'a MapsView) -> Field<'a> {
         isolines: &map.isolines,
         levels: &maps.levels,
         fill: Fill::Smooth,
+        faint: false,
     }
 }
 
@@ -91,8 +92,9 @@ fn one(
     let area = Rect { y: part.y + 1, height: part.height - 1, ..part };
     let field = field(map, maps);
     field.draw(area, buf, theme);
-    field.draw_isolines(area, true, buf, theme);
     let (x, y) = (area.x + area.width / 2, area.y + area.height / 2);
+    let cross = Taken { row: y, from: x.saturating_sub(1), to: x + 1 };
+    field.draw_isolines(area, &[cross], buf, theme);
     let center = if theme.ascii { '+' } else { '✚' };
     put(buf, x, y, center, field.on_field(field.at(0.5, 0.5), theme).patch(theme.strong()));
 }

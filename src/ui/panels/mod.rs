@@ -6,16 +6,20 @@ pub mod curves;
 pub mod flow;
 pub mod footer;
 pub mod heat;
+pub mod histograms;
 pub mod maps;
 pub mod overlay;
+mod salt;
 pub mod status;
+pub mod trajectory;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::format;
 use super::paint::{self, Piece};
 use super::view::{PanelId, ViewState};
-use crate::telemetry::event::{FORK, PAUSED};
+use crate::telemetry::event::{ControlChange, FORK, PAUSED};
 use crate::telemetry::snapshot::Snapshot;
 
 /// Draws one of the panels.
@@ -25,6 +29,7 @@ pub fn render(panel: PanelId, snapshot: &Snapshot, view: &ViewState, area: Rect,
         PanelId::Flow => flow::render(snapshot, view, area, buf),
         PanelId::Angle => angle::render(snapshot, view, area, buf),
         PanelId::Maps => maps::render(snapshot, view, area, buf),
+        PanelId::Trajectory => trajectory::render(snapshot, view, area, buf),
     }
 }
 
@@ -84,15 +89,19 @@ fn last_step(snapshot: &Snapshot) -> f64 {
     planned
 }
 
-/// Changes by hand as marks for a plot.
-fn marks(snapshot: &Snapshot) -> Vec<(f64, String)> {
-    let label = |m: &crate::telemetry::event::ControlChange| match m.key.as_str() {
-        "weight_decay" => format!("wd {}", super::format::setting(m.to)),
+/// A change by hand in a word.
+fn change_label(m: &ControlChange) -> String {
+    match m.key.as_str() {
+        "weight_decay" => format!("wd {}", format::setting(m.to)),
         "batch" => format!("b {:.0}", m.to),
         PAUSED if m.to != 0.0 => "pause".to_owned(),
         PAUSED => "go".to_owned(),
         FORK => m.name.as_ref().map_or_else(|| FORK.to_owned(), ToString::to_string),
-        key => format!("{key} {}", super::format::setting(m.to)),
-    };
-    snapshot.marks.iter().map(|m| (m.step as f64, label(m))).collect()
+        key => format!("{key} {}", format::setting(m.to)),
+    }
+}
+
+/// Changes by hand as marks for a plot.
+fn marks(snapshot: &Snapshot) -> Vec<(f64, String)> {
+    snapshot.marks.iter().map(|m| (m.step as f64, change_label(m))).collect()
 }
