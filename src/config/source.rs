@@ -13,9 +13,11 @@ use super::typed::Typed;
 pub const DEFAULT_CONFIG: &str = "demo";
 
 /// Configs that are part of the program, so that it runs from any folder.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("demo", include_str!("../../configs/demo.toml")),
     ("cifar10-mini", include_str!("../../configs/cifar10-mini.toml")),
+    ("fig9-mini", include_str!("../../configs/fig9-mini.toml")),
+    ("fig9-full", include_str!("../../configs/fig9-full.toml")),
 ];
 
 /// One value laid over a config: from `--set` or from a flag of its own.

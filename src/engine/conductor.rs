@@ -11,13 +11,12 @@ use super::message::{Fork, Message};
 use super::workers::AtWork;
 use crate::arm::{ArmId, ArmName, MAX_ARMS, PerArm};
 use crate::config::{ArmSpec, CheckpointSpec};
-use crate::landscape::trajectory::Schedule;
 use crate::link::Commands;
 use crate::telemetry::command::{Change, Command, Setting};
 use crate::telemetry::event::{Alert, ControlChange, Event, FORK, Level, PAUSED};
 use crate::telemetry::snapshot::Phase;
 use crate::train::control::{Changed, Settings};
-use crate::train::worker::{Directive, Snapshot as Wanted};
+use crate::train::worker::Directive;
 
 /// How often a paused run looks for commands.
 const PAUSE_POLL: Duration = Duration::from_millis(20);
@@ -42,8 +41,6 @@ pub struct Conductor {
     pub steps: u64,
     /// Steps between maps; 0: on request.
     pub map_every: u64,
-    /// When snapshots of the arms' paths are due; none if no path is kept.
-    pub path: Option<Schedule>,
     /// When checkpoints are due.
     pub checkpoint: CheckpointSpec,
     /// When the last one was due.
@@ -109,16 +106,7 @@ impl Conductor {
     /// A directive that does what was asked for.
     fn handing_out(&mut self, step: Option<u64>, hold: bool) -> Directive {
         let Asked { map, checkpoint, .. } = std::mem::take(&mut self.asked);
-        let directive = self.directive(step, hold);
-        let due = self.path.is_some_and(|path| path.is_due(directive.done)) && !hold;
-        let ends = step.is_none() && !hold;
-        let snapshot = match due {
-            true => Some(Wanted::Due),
-            false if map || ends => Some(Wanted::Asked),
-            false => None,
-        };
-        let snapshot = snapshot.filter(|_| self.path.is_some());
-        Directive { map, snapshot, checkpoint, ..directive }
+        Directive { map, checkpoint, ..self.directive(step, hold) }
     }
 
     fn directive(&self, step: Option<u64>, hold: bool) -> Directive {
@@ -130,7 +118,6 @@ impl Conductor {
             hold,
             settings,
             map: false,
-            snapshot: None,
             checkpoint: false,
             fork: None,
         }
@@ -310,7 +297,6 @@ mod tests {
             saved: 0,
             steps,
             map_every,
-            path: Some(Schedule::new(2, 64)),
             checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0, keep_every: 0 },
             last_checkpoint: Instant::now(),
             stopped: Arc::default(),
@@ -324,18 +310,17 @@ mod tests {
     }
 
     #[test]
-    fn steps_maps_snapshots_and_checkpoints_come_when_due() {
+    fn steps_maps_and_checkpoints_come_when_due() {
         let (mut c, _client, _messages) = conductor(5, 4);
         let told: Vec<_> =
-            (0..6).map(|_| c.decide()).map(|d| (d.step, d.map, d.snapshot, d.checkpoint)).collect();
-        let (due, asked) = (Some(Wanted::Due), Some(Wanted::Asked));
+            (0..6).map(|_| c.decide()).map(|d| (d.step, d.done, d.map, d.checkpoint)).collect();
         let wanted = [
-            (Some(1), false, due, false),  // the initial weights
-            (Some(2), true, asked, false), // the first map, after the first step
-            (Some(3), false, due, false),
-            (Some(4), false, None, true),
-            (Some(5), true, due, false),
-            (None, true, asked, true), // the end: a last map and a checkpoint
+            (Some(1), 0, false, false),
+            (Some(2), 1, true, false), // the first map, after the first step
+            (Some(3), 2, false, false),
+            (Some(4), 3, false, true),
+            (Some(5), 4, true, false),
+            (None, 5, true, true), // the end: a last map and a checkpoint
         ];
         assert_eq!(told, wanted);
     }

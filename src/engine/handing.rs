@@ -7,7 +7,7 @@ use super::evaluator::EvalJob;
 use super::hub::{Hub, Joining, spawn};
 use super::maps::{MapArm, MapJob};
 use super::message::Fork;
-use super::paths::PathJob;
+use super::paths::{PathJob, thinning};
 use super::saver::SaveJob;
 use crate::arm::ArmId;
 use crate::telemetry::snapshot::ArmState;
@@ -28,7 +28,8 @@ impl Hub {
             Purpose::Path { map } => {
                 let (name, plan) = (self.names[arm].clone(), Arc::clone(&self.plans[arm]));
                 let (step, weights) = (copy.made, copy.weights);
-                let job = PathJob { arm, name, plan, step, weights, map };
+                let Some(thinning) = self.thinnings[arm] else { return };
+                let job = PathJob { arm, name, plan, thinning, step, weights, map };
                 if !self.desks.paths.put(arm.index(), job) {
                     self.pending.paths += 1;
                     self.snapshots.0 += 1;
@@ -46,6 +47,7 @@ impl Hub {
         self.views.fork(fork.parent, &fork.spec);
         self.names.push(fork.spec.name.clone());
         self.plans.push(Arc::clone(&self.plans[fork.parent]));
+        self.thinnings.push(None);
         self.live.push(true);
         self.whole.push(true);
         self.forks.push(Joining { fork, seat: self.gate.seat() });
@@ -55,18 +57,20 @@ impl Hub {
     fn let_join(&mut self, parent: ArmId, step: u64, copy: ArmCopy) {
         let Some(at) = self.forks.iter().position(|j| j.fork.parent == parent) else { return };
         let Joining { fork: Fork { child, spec, .. }, seat } = self.forks.remove(at);
+        // It goes on to the end of the run.
+        let steps = copy.made + self.views.shown().run.steps.saturating_sub(step);
+        self.thinnings[child] = thinning(&self.crew.trajectory, steps);
         let worker = Worker {
             id: child,
             spec,
             plan: Arc::clone(&self.plans[child]),
-            // It goes on to the end of the run.
-            steps: copy.made + self.views.shown().run.steps.saturating_sub(step),
+            steps,
             origin: Origin::Copy(Box::new(copy)),
             owes_evaluation: false,
             course: self.crew.course.share(),
             plane: self.crew.plane_of(child),
             snapshots: (None, None),
-            has_path: self.crew.board.is_some(),
+            thinning: self.thinnings[child],
             fault: None,
         };
         match self.crew.hire(worker, seat) {

@@ -20,6 +20,7 @@ use super::views::Views;
 use super::workers::Crew;
 use super::{Ending, EngineError};
 use crate::arm::{ArmId, ArmName, PerArm};
+use crate::geometry::thinning::Thinning;
 use crate::link::{Commands, Publisher};
 use crate::model::Plan;
 use crate::telemetry::event::{Alert, ControlChange, Event, Level, RunDone, RunStatus};
@@ -72,6 +73,8 @@ pub(super) struct Hub {
     pub(super) probe: SystemProbe,
     pub(super) plans: PerArm<Arc<Plan>>,
     pub(super) names: PerArm<ArmName>,
+    /// Which snapshots of each arm stay; none if no path is kept.
+    pub(super) thinnings: PerArm<Option<Thinning>>,
     pub(super) live: PerArm<bool>,
     /// Arms whose weights are still worth keeping.
     pub(super) whole: PerArm<bool>,

@@ -12,12 +12,13 @@ use super::workers::guarded;
 use crate::arm::{ArmId, ArmName, MAX_ARMS};
 use crate::config::{MapSpec, TrajectorySpec};
 use crate::data::Split;
+use crate::geometry::thinning::Thinning;
 use crate::landscape::crew::Means;
 use crate::landscape::evaluate::{Evaluator, ReadyImages};
 use crate::landscape::images::{ImageSet, choose_images};
 use crate::landscape::plane::Plane;
 use crate::landscape::trajectory::file;
-use crate::landscape::trajectory::{Moment, Point, Room, Schedule, Store, StoreError};
+use crate::landscape::trajectory::{Moment, Point, Room, Store, StoreError};
 use crate::model::{Plan, Weights};
 use crate::telemetry::path::PathPoint;
 use crate::train::device::{TorchError, use_threads};
@@ -33,6 +34,8 @@ pub struct PathJob {
     pub name: ArmName,
     /// Its network.
     pub plan: Arc<Plan>,
+    /// Which of its snapshots stay.
+    pub thinning: Thinning,
     /// Steps done.
     pub step: u64,
     /// Its weights.
@@ -53,7 +56,6 @@ pub struct Behind {
 /// What paths are kept with.
 pub struct PathKeeper {
     spec: TrajectorySpec,
-    schedule: Schedule,
     map: MapSpec,
     /// Training images, on the arms' device.
     train: Split,
@@ -77,7 +79,6 @@ impl PathKeeper {
     pub fn new(
         spec: TrajectorySpec,
         map: MapSpec,
-        steps: u64,
         train: Split,
         root: &Path,
         board: Arc<PlaneBoard>,
@@ -85,7 +86,6 @@ impl PathKeeper {
     ) -> Self {
         Self {
             spec,
-            schedule: schedule(&spec, steps),
             map,
             train,
             root: root.join(file::FOLDER),
@@ -100,13 +100,13 @@ impl PathKeeper {
     pub fn take_up(
         &mut self,
         (arm, name, plan): (ArmId, &ArmName, &Plan),
+        thinning: Thinning,
         done: u64,
     ) -> (Behind, Vec<String>) {
-        let mut path = self.begin(name, plan);
+        let mut path = self.begin(name, plan, thinning);
         let due: Vec<u64> = path.store.on_disk().into_iter().filter(|s| *s <= done).collect();
         let first = due.first().copied();
-        let mut due =
-            due.into_iter().rev().filter(|s| self.schedule.is_due(*s) || first == Some(*s));
+        let mut due = due.into_iter().rev().filter(|s| thinning.is_due(*s) || first == Some(*s));
         let behind = Behind { newest: due.next(), before: due.next() };
         path.store.forget_after(done);
         let mut told = Vec::new();
@@ -124,9 +124,9 @@ impl PathKeeper {
         (behind, told)
     }
 
-    fn begin(&self, name: &ArmName, plan: &Plan) -> ArmPath {
+    fn begin(&self, name: &ArmName, plan: &Plan, thinning: Thinning) -> ArmPath {
         let folder = self.root.join(name.as_str());
-        let store = Store::new(folder, plan, self.schedule, self.spec.precision);
+        let store = Store::new(folder, plan, thinning, self.spec.precision);
         ArmPath { store, ready: None, told: false }
     }
 
@@ -151,11 +151,11 @@ impl PathKeeper {
     }
 
     fn keep(&mut self, job: PathJob) -> Result<PathDone, String> {
-        let PathJob { arm, name, plan, step, weights, map } = job;
+        let PathJob { arm, name, plan, thinning, step, weights, map } = job;
         let index = arm.index();
         let mut path = match self.arms.get_mut(index).and_then(Option::take) {
             Some(path) => path,
-            None => self.begin(&name, &plan),
+            None => self.begin(&name, &plan, thinning),
         };
         let kept = self.add(&mut path, &plan, step, weights);
         let plane = lay(&mut path.store);
@@ -215,11 +215,12 @@ impl PathKeeper {
     }
 }
 
-/// When snapshots are due in a run of `steps` steps.
-pub fn schedule(spec: &TrajectorySpec, steps: u64) -> Schedule {
-    match spec.every {
-        0 => Schedule::filling(spec.keep, steps),
-        every => Schedule::new(every, spec.keep),
+/// When snapshots of an arm are due that makes `steps` steps; none if no path is kept.
+pub fn thinning(spec: &TrajectorySpec, steps: u64) -> Option<Thinning> {
+    match (spec.keep, spec.every) {
+        (0, _) => None,
+        (keep, 0) => Some(Thinning::filling(keep, steps)),
+        (keep, every) => Some(Thinning::new(every, keep)),
     }
 }
 

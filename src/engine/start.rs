@@ -16,7 +16,7 @@ use super::mailbox::Mailbox;
 use super::maps::Mapper;
 use super::message::{Message, WAITING};
 use super::past::{self, Past, owes_evaluation};
-use super::paths::{Behind, PathKeeper, WAITING_SNAPSHOTS, schedule};
+use super::paths::{Behind, PathKeeper, WAITING_SNAPSHOTS, thinning};
 use super::planes::PlaneBoard;
 use super::prepare::Run;
 use super::saver::Saver;
@@ -82,7 +82,6 @@ impl Hub {
             steps,
             replay: run.replay.into(),
             map_every,
-            path: board.is_some().then(|| schedule(&experiment.trajectory, steps)),
             checkpoint: experiment.checkpoint,
             last_checkpoint: Instant::now(),
             stopped: Arc::clone(&stopped),
@@ -123,14 +122,15 @@ impl Hub {
             let mut keeper = PathKeeper::new(
                 experiment.trajectory,
                 experiment.map,
-                steps,
                 train.shallow_clone(),
                 &run.folder,
                 Arc::clone(board),
                 out.clone(),
             );
             for (id, spec) in experiment.arms.iter().filter(|_| past.metrics.is_some()) {
-                let (found, told) = keeper.take_up((id, &spec.name, &plans[id]), past.done);
+                let Some(kept) = thinning(&experiment.trajectory, arm_steps[id]) else { break };
+                let arm = (id, &spec.name, &*plans[id]);
+                let (found, told) = keeper.take_up(arm, kept, past.done);
                 behind[id] = found;
                 lost.extend(told);
             }
@@ -152,6 +152,7 @@ impl Hub {
             at_work,
             out,
             board: board.clone(),
+            trajectory: experiment.trajectory,
         };
         let mut hub = Self {
             views,
@@ -159,6 +160,7 @@ impl Hub {
             recorders: run.recorders.into_iter().map(Recording::new).collect(),
             probe: run.probe,
             names: experiment.arms.map(|_, a| a.name.clone()),
+            thinnings: experiment.arms.map(|id, _| thinning(&experiment.trajectory, arm_steps[id])),
             live: origins.map(|_, o| o.is_some()),
             whole: origins.map(|_, o| o.is_some()),
             controls: past.controls.clone(),
@@ -198,7 +200,7 @@ impl Hub {
                 course: hub.crew.course.share(),
                 plane: hub.crew.plane_of(id),
                 snapshots: behind.get(id).map_or((None, None), |b| (b.newest, b.before)),
-                has_path: hub.crew.board.is_some(),
+                thinning: thinning(&experiment.trajectory, arm_steps[id]),
                 fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
             };
             hub.threads.push(hub.crew.hire(worker, place).map_err(EngineError::Thread)?);

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::message::Message;
 use super::planes::PlaneBoard;
 use crate::arm::ArmId;
+use crate::config::TrajectorySpec;
 use crate::telemetry::snapshot::ArmState;
 use crate::train::lockstep::Place;
 use crate::train::worker::{Course, Directive, PlaneSource, Report, Worker, WorkerError};
@@ -45,6 +46,8 @@ pub struct Crew {
     pub out: SyncSender<Message>,
     /// Where the planes of paths are told; none if no path is kept.
     pub board: Option<Arc<PlaneBoard>>,
+    /// How paths are kept.
+    pub trajectory: TrajectorySpec,
 }
 
 impl Crew {

@@ -16,4 +16,5 @@ pub mod region;
 pub mod scale;
 pub mod solid;
 pub mod statistics;
+pub mod thinning;
 pub mod ticks;

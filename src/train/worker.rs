@@ -17,6 +17,7 @@ use super::tune;
 use crate::arm::{ArmId, PerArm};
 use crate::config::{ArmSpec, RecordSpec};
 use crate::data::{BatchOrder, OrderPosition, Split};
+use crate::geometry::thinning::Thinning;
 use crate::model::{Network, Plan, Probes, Weights};
 use crate::telemetry::event::{Alert, BlocksSample, Event, Level, StepSample};
 use crate::telemetry::snapshot::ArmState;
@@ -38,8 +39,6 @@ pub struct Directive {
     pub settings: Arc<PerArm<Settings>>,
     /// Hand out the weights for a map, as they are before the step.
     pub map: bool,
-    /// Hand out the weights for the arm's path, as they are before the step.
-    pub snapshot: Option<Snapshot>,
     /// Hand out everything for a checkpoint, as it is before the step.
     pub checkpoint: bool,
     /// Hand out everything of the first arm for the second, which begins from it.
@@ -213,8 +212,8 @@ pub struct Worker {
     pub plane: PlaneSource,
     /// Steps done at the newest snapshots that were due before the arm was taken up: the last, and the one before it.
     pub snapshots: (Option<u64>, Option<u64>),
-    /// Whether the arm hands out snapshots.
-    pub has_path: bool,
+    /// When snapshots of its weights are due, by its own steps; none if no path is kept.
+    pub thinning: Option<Thinning>,
     /// A failure to act out, for tests of what follows one.
     pub fault: Option<Fault>,
 }
@@ -223,15 +222,6 @@ pub struct Worker {
 /// None if there is no such plane. So the plane that angles are told in depends on the step alone, and not on who is
 /// faster.
 pub type PlaneSource = Box<dyn FnMut(u64) -> Option<Arc<Vec<f32>>> + Send>;
-
-/// Which snapshot of the weights is handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Snapshot {
-    /// One that is due: angles are told in the plane of those before it.
-    Due,
-    /// One for a map or for the end.
-    Asked,
-}
 
 /// A failure to act out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,7 +332,7 @@ impl Trainee {
                 self.hand_out(Purpose::Evaluate, now, &settings)?;
             }
             if ends {
-                if self.worker.has_path {
+                if self.worker.thinning.is_some() {
                     self.hand_out(Purpose::Path { map: false }, now, &settings)?;
                 }
                 self.tell_state(ArmState::Finished)?;
@@ -429,24 +419,23 @@ impl Trainee {
         Ok((loss, picked.epoch_ended))
     }
 
-    /// Hands out a snapshot where one is wanted; the first as soon as there is a path to begin.
+    /// Hands out a snapshot where one is due, and where a map or the end asks for one; the first as soon as there is a path
+    /// to begin.
     fn keep_path(&mut self, directive: &Directive, settings: &Settings) -> Result<(), WorkerError> {
-        let (made, done) = (self.made(), directive.done);
-        let begins = self.worker.has_path && self.snapshot.is_none();
-        let wanted = if begins { Some(Snapshot::Due) } else { directive.snapshot };
-        match wanted {
-            // Held and met again: it is handed out already.
-            Some(Snapshot::Due) if self.snapshot == Some(made) && !directive.map => Ok(()),
-            Some(Snapshot::Due) if self.snapshot != Some(made) => {
-                // The plane of the snapshots before this one: it was laid while the steps between were made.
-                if let Some(before) = self.snapshot.replace(made) {
-                    self.lay_plane(before)?;
-                }
-                self.hand_out(Purpose::Path { map: directive.map }, done, settings)
+        let Some(thinning) = self.worker.thinning else { return Ok(()) };
+        let Directive { map, done, hold, step, .. } = *directive;
+        let made = self.made();
+        let due = (thinning.is_due(made) && !hold) || self.snapshot.is_none();
+        // Met again, held or at its end, an arm has handed it out already.
+        if due && self.snapshot != Some(made) {
+            // The plane of the snapshots before this one: it was laid while the steps between were made.
+            if let Some(before) = self.snapshot.replace(made) {
+                self.lay_plane(before)?;
             }
-            Some(_) => self.hand_out(Purpose::Path { map: directive.map }, done, settings),
-            None => Ok(()),
+        } else if !(map || (step.is_none() && !hold)) {
+            return Ok(());
         }
+        self.hand_out(Purpose::Path { map }, done, settings)
     }
 
     /// Takes up the plane of the snapshots up to a step.

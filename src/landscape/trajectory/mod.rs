@@ -2,10 +2,8 @@
 
 mod axes;
 pub mod file;
-mod schedule;
 mod store;
 mod values;
 
 pub use axes::Axes;
-pub use schedule::Schedule;
 pub use store::{Moment, Point, Room, Store, StoreError};

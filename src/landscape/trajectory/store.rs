@@ -9,10 +9,10 @@ use tch::{Device, TchError, Tensor};
 
 use super::axes::Axes;
 use super::file::{self, Content, FileError};
-use super::schedule::Schedule;
 use super::values::{Values, dot};
 use crate::config::SnapshotPrecision;
 use crate::geometry::pca;
+use crate::geometry::thinning::Thinning;
 use crate::model::{Plan, Weights};
 
 /// Memory that all arms' snapshots share, bytes.
@@ -95,7 +95,7 @@ pub type Point = (u64, (f64, f64), f64);
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
-    schedule: Schedule,
+    thinning: Thinning,
     precision: SnapshotPrecision,
     /// Parameters of one dimension: they count as not moving (method.md 10).
     still: Vec<Range<usize>>,
@@ -113,13 +113,13 @@ impl Store {
     pub fn new(
         folder: PathBuf,
         plan: &Plan,
-        schedule: Schedule,
+        thinning: Thinning,
         precision: SnapshotPrecision,
     ) -> Self {
         let still = plan.params.iter().filter(|p| p.shape.len() <= 1);
         Self {
             folder,
-            schedule,
+            thinning,
             precision,
             still: still.map(|p| p.offset as usize..(p.offset + p.len()) as usize).collect(),
             statistics: 2 * plan.statistics().unsigned_abs() as usize,
@@ -155,7 +155,7 @@ impl Store {
         self.thin(newest, room);
         for step in steps {
             let path = file::path(&self.folder, step);
-            if !self.schedule.keeps(first, newest, step) {
+            if !self.thinning.keeps(first, newest, step) {
                 let _ = fs::remove_file(&path);
                 continue;
             }
@@ -187,7 +187,7 @@ impl Store {
         self.rows.iter().filter(|r| r.held.is_some()).count()
     }
 
-    /// Adds the newest snapshot and lets go of those that the schedule no longer keeps. One of the newest step that is
+    /// Adds the newest snapshot and lets go of those that are no longer kept. One of the newest step that is
     /// there already changes nothing.
     ///
     /// # Errors
@@ -226,7 +226,7 @@ impl Store {
     fn thin(&mut self, newest: u64, room: &mut Room) {
         let Some(first) = self.rows.first().map(|r| r.step) else { return };
         let stays: Vec<bool> =
-            self.rows.iter().map(|r| self.schedule.keeps(first, newest, r.step)).collect();
+            self.rows.iter().map(|r| self.thinning.keeps(first, newest, r.step)).collect();
         let count = self.rows.len();
         let entries = self.gram.iter().enumerate();
         let entries = entries.filter(|(i, _)| stays[i / count] && stays[i % count]);

@@ -30,13 +30,13 @@ fn store(
     keep: usize,
 ) -> (Store, std::sync::Arc<Plan>) {
     let plan = fixture::plan(4);
-    let schedule = Schedule::new(2, keep);
-    (Store::new(dir.join("skip"), &plan, schedule, precision), plan)
+    let thinning = Thinning::new(2, keep);
+    (Store::new(dir.join("skip"), &plan, thinning, precision), plan)
 }
 
 fn walk(store: &mut Store, plan: &Plan, steps: u64, room: &mut Room) {
     for step in (0..=steps).step_by(2) {
-        if store.schedule.is_due(step) {
+        if store.thinning.is_due(step) {
             store.insert(moment(plan, step), room).unwrap();
             store.lay_axes();
         }
@@ -179,10 +179,10 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let plan = fixture::plan(4);
         let mut store =
-            Store::new(dir.path().join("skip"), &plan, Schedule::new(every, keep), SnapshotPrecision::F16);
+            Store::new(dir.path().join("skip"), &plan, Thinning::new(every, keep), SnapshotPrecision::F16);
         let mut room = Room { left: ROOMY };
         let mut before: Option<Axes> = None;
-        for step in (0..=steps).filter(|s| Schedule::new(every, keep).is_due(*s)) {
+        for step in (0..=steps).filter(|s| Thinning::new(every, keep).is_due(*s)) {
             store.insert(moment(&plan, step), &mut room).unwrap();
             prop_assert!(store.rows.len() <= keep);
             if let Some(axes) = store.lay_axes().cloned() {

@@ -3,20 +3,20 @@
 
 /// Snapshots at even distances, which double whenever there would be too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct Thinning {
     /// Steps between snapshots at first.
     every: u64,
     /// Most snapshots kept.
     keep: u64,
 }
 
-impl Schedule {
+impl Thinning {
     /// Snapshots every `every` steps, at most `keep` (from 3) of them.
     pub fn new(every: u64, keep: usize) -> Self {
         Self { every: every.max(1), keep: (keep as u64).max(3) }
     }
 
-    /// The schedule that fills `keep` in a run of `steps` steps without doubling.
+    /// The one that fills `keep` in a run of `steps` steps without doubling.
     pub fn filling(keep: usize, steps: u64) -> Self {
         let keep = keep.max(3);
         // The first is of no step, and one beyond the even ones may be the newest.
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn a_planned_run_is_filled_without_doubling() {
-        let schedule = Schedule::filling(64, 600);
-        let due: Vec<u64> = (0..=600).filter(|s| schedule.is_due(*s)).collect();
+        let thinning = Thinning::filling(64, 600);
+        let due: Vec<u64> = (0..=600).filter(|s| thinning.is_due(*s)).collect();
         assert_eq!((due.len(), due[0], due[1], due[60]), (61, 0, 10, 600));
-        assert!(due.iter().all(|s| schedule.keeps(0, 600, *s)));
-        assert!(Schedule::filling(64, 5).is_due(3), "a short run: every step");
+        assert!(due.iter().all(|s| thinning.keeps(0, 600, *s)));
+        assert!(Thinning::filling(64, 5).is_due(3), "a short run: every step");
     }
 
     proptest! {
@@ -64,12 +64,12 @@ mod tests {
         fn kept_snapshots_are_few_and_even(
             every in 1u64..20, keep in 3usize..40, steps in 1u64..3000, first in 0u64..50, asked in prop::collection::vec(0u64..3000, 0..5),
         ) {
-            let schedule = Schedule::new(every, keep);
+            let thinning = Thinning::new(every, keep);
             let mut kept: Vec<u64> = Vec::new();
             for step in first..=first + steps {
-                if step == first || schedule.is_due(step) || asked.contains(&step) {
+                if step == first || thinning.is_due(step) || asked.contains(&step) {
                     kept.push(step);
-                    kept.retain(|s| schedule.keeps(first, step, *s));
+                    kept.retain(|s| thinning.keeps(first, step, *s));
                     // A path that begins off the grid has one more.
                     prop_assert!(kept.len() <= keep + 1);
                     prop_assert_eq!((kept[0], *kept.last().unwrap()), (first, step));
