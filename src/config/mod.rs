@@ -4,6 +4,7 @@
 
 mod error;
 mod experiment;
+mod network;
 mod resolve;
 mod source;
 mod typed;

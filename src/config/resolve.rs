@@ -3,21 +3,14 @@
 use super::error::ConfigError;
 use super::experiment::{
     ArmSpec, CheckpointSpec, DataKind, DataSpec, DeviceChoice, DirectionNorm, Experiment, Family,
-    IgnoreParams, Init, Length, MapSpec, ModelSpec, OptimizerKind, RecordSpec, TrainSpec,
-    TrajectorySpec,
+    IgnoreParams, Length, MapSpec, OptimizerKind, RecordSpec, TrainSpec, TrajectorySpec,
 };
+use super::network::{model, skip, usual_arms};
 use super::typed::{
-    Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedModel, TypedRecord, TypedTrain,
-    TypedTrajectory,
+    Typed, TypedArm, TypedCheckpoint, TypedData, TypedMap, TypedRecord, TypedTrain, TypedTrajectory,
 };
 use crate::arm::{ArmName, MAX_ARMS, PerArm};
 
-/// Deepest network accepted: beyond ResNet-1202, the deepest of the original paper.
-const MAX_DEPTH: i64 = 1202;
-/// Layers with weights of a VGG-9.
-const VGG9_DEPTH: i64 = 9;
-/// Widest first stage accepted, widening included: 16 channels times 64.
-const MAX_WIDTH: i64 = 1024;
 /// Sides of images accepted: a ResNet's stages halve the side twice, a VGG-9's pools three times, and a pixel is left.
 const SIZES: std::ops::RangeInclusive<i64> = 8..=256;
 /// Grids accepted: below, a map shows nothing; above, it takes longer than the run.
@@ -30,7 +23,7 @@ const MAX_MEMORY_MIB: u64 = 1 << 20;
 /// Longest run accepted: what a step counter in an `f64` figure still tells apart.
 const MAX_STEPS: u64 = 1_000_000_000_000;
 
-type Resolved<T> = Result<T, ConfigError>;
+pub(super) type Resolved<T> = Result<T, ConfigError>;
 
 /// Checks every value of a typed config and fills in what it leaves out.
 ///
@@ -52,7 +45,7 @@ pub fn resolve(typed: &Typed) -> Resolved<Experiment> {
 }
 
 /// The value if `ok`, else an error that names it.
-fn checked<T: ToString>(
+pub(super) fn checked<T: ToString>(
     key: &str,
     value: T,
     ok: impl FnOnce(&T) -> bool,
@@ -164,72 +157,6 @@ fn arms(typed: &Typed) -> Resolved<PerArm<ArmSpec>> {
         });
     }
     Ok(arms.into_iter().collect())
-}
-
-/// The arms of a config that tells none: the twins, or the one network that has no twin.
-pub(super) fn usual_arms(family: Family) -> Vec<TypedArm> {
-    let arm =
-        |name: &str, skip| TypedArm { name: Some(name.to_owned()), skip, ..TypedArm::default() };
-    match family {
-        Family::Resnet => vec![arm("skip", Some(true)), arm("noskip", Some(false))],
-        Family::Vgg9 => vec![arm("vgg9", None)],
-    }
-}
-
-fn skip(arm: &TypedArm, shared: &TypedModel, name: &str) -> Resolved<bool> {
-    match arm.family.or(shared.family).unwrap_or(Family::Resnet) {
-        Family::Resnet => Ok(arm.skip.unwrap_or(true)),
-        Family::Vgg9 => {
-            let expected = "false or nothing: a vgg9 has no skip connections";
-            checked(&format!("arm {name}.skip"), arm.skip.unwrap_or(false), |skip| !skip, expected)
-        }
-    }
-}
-
-/// Layers with weights. What `[model]` says of another family's is not this arm's.
-fn depth(own: &TypedModel, shared: &TypedModel, family: Family, key: &str) -> Resolved<i64> {
-    let same = shared.family.unwrap_or(Family::Resnet) == family;
-    let depth = own.depth.or(shared.depth.filter(|_| same));
-    match family {
-        Family::Resnet => {
-            let fits = |d: &i64| (8..=MAX_DEPTH).contains(d) && (d - 2) % 6 == 0;
-            let expected = "6n+2 from 8 to 1202, as in 8, 14, 20, 32, 44, 56, 110";
-            checked(key, depth.unwrap_or(56), fits, expected)
-        }
-        Family::Vgg9 => checked(
-            key,
-            depth.unwrap_or(VGG9_DEPTH),
-            |d| *d == VGG9_DEPTH,
-            "9 or nothing: a vgg9 has nine layers",
-        ),
-    }
-}
-
-fn model(own: &TypedModel, shared: &TypedModel, section: &str) -> Resolved<ModelSpec> {
-    let key = |k: &str| format!("{section}.{k}");
-    let family = own.family.or(shared.family).unwrap_or(Family::Resnet);
-    let depth = depth(own, shared, family, &key("depth"))?;
-    // Of the default run, and of the published network.
-    let usual = match family {
-        Family::Resnet => 8,
-        Family::Vgg9 => 64,
-    };
-    let width = own.width.or(shared.width).unwrap_or(usual);
-    let widen = own.widen.or(shared.widen).unwrap_or(1);
-    let fits = width >= 1 && widen >= 1 && width.checked_mul(widen).is_some_and(|w| w <= MAX_WIDTH);
-    checked(
-        &key("width x widen"),
-        format!("{width} x {widen}"),
-        |_| fits,
-        "1 to 1024 channels in the first stage",
-    )?;
-    Ok(ModelSpec {
-        family,
-        depth,
-        width,
-        widen,
-        init: own.init.or(shared.init).unwrap_or(Init::KaimingNormal),
-    })
 }
 
 fn train(own: &TypedTrain, shared: &TypedTrain, section: &str) -> Resolved<TrainSpec> {
@@ -369,6 +296,7 @@ fn trajectory(typed: &TypedTrajectory) -> Resolved<TrajectorySpec> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::typed::TypedModel;
     use super::*;
 
     fn refusal(text: &str) -> String {
@@ -467,26 +395,6 @@ mod tests {
         let [a, b] = [0, 1].map(|i| e.arms.values().nth(i).unwrap());
         assert_eq!((a.skip, a.train.lr, a.model.depth), (true, 0.2, 56));
         assert_eq!((b.skip, b.train.lr, b.model.depth), (false, 0.01, 8));
-    }
-
-    #[test]
-    fn a_vgg9_has_one_arm_and_what_the_paper_says() {
-        let e = resolve(&toml::from_str("[model]\nfamily = 'vgg9'\n").unwrap()).unwrap();
-        let arms: Vec<_> = e.arms.values().map(|a| (a.name.as_str(), a.skip, a.model)).collect();
-        let init = Init::KaimingNormal;
-        let model = ModelSpec { family: Family::Vgg9, depth: 9, width: 64, widen: 1, init };
-        assert_eq!(arms, [("vgg9", false, model)]);
-        // Beside ResNets, whose depth is not its own; widths are everybody's.
-        let text = "[model]\ndepth = 20\nwidth = 4\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\nfamily = 'vgg9'";
-        let e = resolve(&toml::from_str(text).unwrap()).unwrap();
-        let told: Vec<_> = e
-            .arms
-            .values()
-            .map(|a| (a.skip, a.model.family, a.model.depth, a.model.width))
-            .collect();
-        assert_eq!(told, [(true, Family::Resnet, 20, 4), (false, Family::Vgg9, 9, 4)]);
-        let text = toml::to_string(&e.to_typed()).unwrap();
-        assert_eq!(resolve(&toml::from_str(&text).unwrap()).unwrap(), e);
     }
 
     proptest! {

@@ -6,7 +6,8 @@ use toml::{Table, Value};
 
 use super::error::ConfigError;
 use super::experiment::{Experiment, Family};
-use super::resolve::{resolve, usual_arms};
+use super::network::usual_arms;
+use super::resolve::resolve;
 use super::typed::Typed;
 
 /// The config that runs when none is named.

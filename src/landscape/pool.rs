@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::LandscapeError;
+use crate::model::use_threads;
 
 /// Between two looks at whether the group before is taken: nothing beside a share's milliseconds.
 const WAIT: Duration = Duration::from_micros(20);
@@ -37,7 +38,7 @@ pub fn run<W: Send, R: Send>(
             let (out, next, failed, taken, work) = (out.clone(), &next, &failed, &taken, &work);
             let body = move || {
                 // The cores are busy with the other threads.
-                tch::set_num_threads(1);
+                use_threads(1);
                 let over = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
                 while !over() {
                     let task = next.fetch_add(1, Ordering::Relaxed);

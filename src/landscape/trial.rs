@@ -14,7 +14,7 @@ use super::images::ImageSet;
 use super::plane::Plane;
 use crate::config::{DirectionNorm, Family, IgnoreParams, Init, ModelSpec, Precision};
 use crate::data::Batch;
-use crate::model::{ConvPlan, Network, Plan, Shortcut, Stage, initial_weights};
+use crate::model::{ConvPlan, Network, Plan, Shortcut, Stage, initial_weights, use_threads};
 
 /// A network and images as `peer_surface.py` takes them.
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +187,7 @@ pub fn operations(plan: &Plan, (height, width): (i64, i64)) -> f64 {
 /// When torch fails.
 pub fn matrix_rate(threads: usize) -> Result<f64, TchError> {
     let _no_grad = tch::no_grad_guard();
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
+    use_threads(threads);
     let a = Tensor::f_randn([MATRIX, MATRIX], (Kind::Float, Device::Cpu))?;
     let _ = a.f_matmul(&a)?;
     let (start, mut products) = (Instant::now(), 0);
@@ -197,7 +197,7 @@ pub fn matrix_rate(threads: usize) -> Result<f64, TchError> {
     }
     let each = 2.0 * (MATRIX as f64).powi(3);
     let rate = each * f64::from(products) / start.elapsed().as_secs_f64();
-    tch::set_num_threads(1);
+    use_threads(1);
     Ok(rate)
 }
 

@@ -11,6 +11,7 @@ mod pass;
 mod plan;
 mod probes;
 mod state;
+mod threads;
 
 pub use batch_statistics::forward_with_batch_statistics;
 pub use draw::named_rng;
@@ -25,3 +26,4 @@ pub use plan::{
 };
 pub use probes::Probes;
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
+pub use threads::use_threads;

@@ -7,6 +7,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 pub use tch::{Device, TchError as TorchError};
 
 use crate::config::DeviceChoice;
+pub use crate::model::use_threads;
 
 /// A device that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -91,11 +92,6 @@ fn load_cuda() -> Result<usize, String> {
         }
     }
     Err(reason)
-}
-
-/// Threads for torch's operators on the calling thread; at least one.
-pub fn use_threads(count: usize) {
-    tch::set_num_threads(i32::try_from(count.max(1)).unwrap_or(1));
 }
 
 /// The libtorch that the program was built with, as its own files name it (`2.11.0`).

@@ -16,6 +16,7 @@ use super::super::request::CurvatureKind;
 use super::super::shard::Shard;
 use super::Progress;
 use crate::data::Split;
+use crate::model::use_threads;
 
 /// What curvature is measured on.
 pub struct Curved<'a> {
@@ -62,10 +63,10 @@ impl Curved<'_> {
         }
         if let (Some(_), None) = (kind, content.center_curvature) {
             tell(Progress { what: "curvature at the centre", done: 0, total: 1 });
-            tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1));
+            use_threads(self.threads);
             let found =
                 self.probe(content.about.seed).and_then(|p| at(&p, self.plane, (0.0, 0.0), stop));
-            tch::set_num_threads(1);
+            use_threads(1);
             content.center_curvature = found?.map(|c| CenterCurvature {
                 lambda_max: c.lambda_max,
                 lambda_min: c.lambda_min,
