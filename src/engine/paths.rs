@@ -159,6 +159,8 @@ impl PathKeeper {
         };
         let kept = self.add(&mut path, &plan, step, weights);
         let plane = lay(&mut path.store);
+        // Where no map is laid into it, the path is told in the newest plane.
+        let map = map && self.map.plane.is_pca();
         if map && plane.as_ref().is_some_and(|p| p.axes.step == step) {
             path.store.freeze();
         }
