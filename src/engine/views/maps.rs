@@ -3,7 +3,7 @@
 use super::Views;
 use crate::arm::ArmId;
 use crate::engine::message::{MapPass, PathUpdate};
-use crate::geometry::levels::{LEVELS, quantile_levels};
+use crate::geometry::levels::{LEVELS, common_top, quantile_levels};
 use crate::telemetry::event::PathGap;
 use crate::telemetry::path::PathView;
 use crate::telemetry::snapshot::LossMap;
@@ -29,13 +29,14 @@ impl Views {
             complete,
             stats,
         });
+        let maps_values = maps.arms.values().flatten().map(|m| &m.loss[..]);
+        let most = if of_path { common_top(maps_values) } else { f64::INFINITY };
         let all = maps.arms.values().flatten().flat_map(|m| &m.loss);
-        maps.levels = quantile_levels(all.clone(), LEVELS);
-        let finite = all.filter(|v| v.is_finite());
-        let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
+        let shown = all.filter(|v| v.is_finite() && **v <= most);
+        maps.levels = quantile_levels(shown.clone(), LEVELS);
+        maps.range = shown.fold(None, |range: Option<(f64, f64)>, v| {
             Some(range.map_or((*v, *v), |(low, high)| (low.min(*v), high.max(*v))))
         });
-        maps.range = range;
         maps.trace_isolines();
         if of_path {
             self.read_off_map(arm);
