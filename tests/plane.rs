@@ -9,7 +9,7 @@ use landscope::geometry::levels::quantiles;
 use landscope::landscape::file::SurfaceFile;
 use serde_json::Value;
 
-/// What the two may differ by, in the middle of all steps: the map is bilinear between 51 x 51 points, in single precision,
+/// What the two may differ by, in the middle of all steps: the map is bilinear between 51 x 51 points, refined, in single precision,
 /// and shows the one-dimensional parameters as they are at the end.
 const WITHIN_DEG: f64 = 5.0;
 /// Share of the motion that the plane must hold.
@@ -53,7 +53,7 @@ fn angles_told_in_the_plane_are_those_on_its_map() {
             .env("LANDSCOPE_STATE", state_of(out.path()))
             .arg("surface")
             .arg(checkpoint)
-            .args(["--plane=pca", "--y=auto", "--bn=batch", "--images=128", "--out"])
+            .args(["--plane=pca", "--y=auto", "--adaptive", "--bn=batch", "--images=128", "--out"])
             .arg(&file)
             .output()
             .unwrap();
