@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use common::{SMALL, events, landscope, of_kind, run_folder};
+use landscope::landscape::file::SurfaceFile;
 use serde_json::Value;
 
 #[test]
@@ -130,6 +131,94 @@ fn both_arms_see_the_same_batches_and_a_seed_gives_the_same_run() {
     let (first, again, other) = (run("3"), run("3"), run("4"));
     assert_eq!(first, again);
     assert_ne!(first, other);
+}
+
+#[test]
+fn arms_of_different_batches_make_as_many_passes() {
+    let out = tempfile::tempdir().unwrap();
+    let sets = ["arm.noskip.batch=700", "checkpoint.every=9", "map.every=7", "map.grid=5"];
+    let done = landscope(out.path())
+        .args(["--epochs", "1", "--format", "json", "--set", "model.depth=8"])
+        .args(sets.iter().flat_map(|s| ["--set", s]))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told = events(&done);
+    let steps = |kind: &str, arm: &str| -> Vec<u64> {
+        let own = of_kind(&told, kind).into_iter().filter(|e| e["arm"] == arm);
+        own.map(|e| e["step"].as_u64().unwrap()).collect()
+    };
+    // 1437 images: 22 batches of 64, 2 of 700. Each is tested at the end of its pass, once.
+    assert_eq!(steps("step", "skip"), (1..=22).collect::<Vec<_>>());
+    assert_eq!(steps("step", "noskip"), [1, 2]);
+    assert_eq!((steps("eval", "skip"), steps("eval", "noskip")), (vec![22], vec![2]));
+    // An arm that waits is kept and mapped with the others, as the weights that it has.
+    let run = run_folder(out.path());
+    for step in [9, 18, 22] {
+        assert!(run.join(format!("step-{step:08}/noskip.safetensors")).is_file(), "step {step}");
+    }
+    let last = of_kind(&told, "surface").into_iter().rfind(|e| e["arm"] == "noskip").unwrap();
+    assert_eq!(last["step"], 2);
+    let bits = |step| fs::read(run.join(format!("step-{step:08}/noskip.safetensors"))).unwrap();
+    assert!(bits(9) == bits(22));
+    // Taken up where one waits, the run ends the same.
+    let kept = bits(22);
+    fs::remove_dir_all(run.join("step-00000022")).unwrap();
+    let again = landscope(out.path()).arg("--resume").arg(&run).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(bits(22) == kept);
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let evals = metrics.lines().filter(|l| l.contains("\"eval\"") && l.contains("noskip")).count();
+    assert_eq!(evals, 1);
+}
+
+#[test]
+fn a_run_keeps_its_paths_and_lays_maps_into_their_planes() {
+    let run = |sets: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let done = landscope(out.path())
+            .args(["--steps", "20", "--format", "json", "--set", "model.depth=8"])
+            .args(["--set", "map.every=10", "--set", "map.grid=5", "--set", "map.images=16"])
+            .args(sets.iter().flat_map(|s| ["--set", s]))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        (out, events(&done))
+    };
+    // The disk in place of memory, and thinned: at most 8, even ones, the first and the newest.
+    let (out, told) = run(&["trajectory.keep=8", "trajectory.every=1", "trajectory.memory=0"]);
+    let folder = run_folder(out.path());
+    for arm in ["skip", "noskip"] {
+        let files = fs::read_dir(folder.join("trajectory").join(arm)).unwrap();
+        let mut steps: Vec<String> =
+            files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        steps.sort();
+        let wanted: Vec<String> =
+            (0..=20).step_by(4).map(|s| format!("{s:08}.safetensors")).collect();
+        assert_eq!(steps, wanted);
+        let file =
+            SurfaceFile::read(&folder.join(format!("surfaces/00000020-{arm}-pca.h5"))).unwrap();
+        let path = file.trajectory.unwrap();
+        assert_eq!(path.steps, [0, 4, 8, 12, 16, 20]);
+        assert_eq!((path.xs[5], path.ys[5]), (0.0, 0.0), "the newest is the origin");
+        assert!(path.loss.iter().all(|l| l.is_finite()));
+        // The origin is a grid point, whose loss is that of the weights themselves.
+        let place = |axis: &[f64]| axis.iter().position(|v| *v == 0.0).unwrap();
+        let at = place(&file.surface.ys) * 5 + place(&file.surface.xs);
+        assert!((file.surface.loss[at] / path.loss[5] - 1.0).abs() < 1e-4, "{arm}");
+        let told = of_kind(&told, "trajectory").into_iter().rfind(|e| e["arm"] == arm).unwrap();
+        assert_eq!((&told["step"], &told["snapshots"]), (&20.into(), &6.into()));
+        let explained: Vec<f64> =
+            told["explained"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert_eq!(explained, file.about.variance);
+    }
+    let (out, told) = run(&["map.plane=random"]);
+    assert!(of_kind(&told, "trajectory").is_empty());
+    assert!(of_kind(&told, "surface").iter().all(|e| e["plane"] == "random"));
+    assert!(run_folder(out.path()).join("trajectory/skip/00000020.safetensors").is_file());
+    let (out, told) = run(&["trajectory.keep=0"]);
+    assert!(of_kind(&told, "step").iter().all(|e| e["angle"]["plane_deg"].is_null()));
+    assert!(!run_folder(out.path()).join("trajectory").exists());
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn draw(
         .iter()
         .map(|(arm, map)| Drawn {
             file: &map.content,
-            title: whole(arm),
+            title: format!("{}: {}", arm.arm, whole(arm)),
             arm: arm.arm.to_string(),
             marks: marks(arm),
         })

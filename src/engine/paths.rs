@@ -23,6 +23,8 @@ use crate::model::{Plan, Weights};
 use crate::telemetry::path::PathPoint;
 use crate::train::device::{TorchError, use_threads};
 
+/// Added to the thread's nice value: the least priority that there is.
+const LEAST_PRIORITY: i32 = 19;
 /// Snapshots of one arm that may wait: an arm waits for the last but one before it hands out another.
 pub const WAITING_SNAPSHOTS: usize = 8;
 
@@ -168,6 +170,9 @@ impl PathKeeper {
     /// Keeps what comes until the mailbox is closed.
     pub fn run(mut self, jobs: &Mailbox<PathJob>) {
         use_threads(1);
+        // In lockstep, what is taken from one arm is taken from all: this thread takes what they leave. Linux keeps the
+        // priority of each thread by itself. Where it is refused, only time is lost.
+        let _ = rustix::process::nice(LEAST_PRIORITY);
         while let Some(job) = jobs.take() {
             let (arm, step, map) = (job.arm, job.step, job.map);
             let kept = guarded(|| Ok(self.keep(job)));
@@ -197,6 +202,8 @@ impl PathKeeper {
         };
         let kept = self.add(&mut path, &plan, step, weights);
         let plane = lay(&mut path.store);
+        // Where no map is laid into it, the path is told in the newest plane.
+        let map = map && self.map.plane.is_pca();
         if map && plane.as_ref().is_some_and(|p| p.axes.step == step) {
             path.store.freeze();
         }

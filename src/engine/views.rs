@@ -1,20 +1,20 @@
 //! Folds what the threads tell into the snapshot that viewers draw.
 
+mod maps;
+
 use std::collections::VecDeque;
 
-use super::message::{MapPass, PathUpdate};
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
-use crate::geometry::levels::{LEVELS, quantile_levels};
 use crate::telemetry::angles::AngleBook;
 use crate::telemetry::event::{
-    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, PathGap, StepSample,
+    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, StepSample,
 };
 use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::history::FlowHistory;
 use crate::telemetry::path::PathView;
 use crate::telemetry::snapshot::{
-    ArmState, ArmView, Curves, Flow, FlowRow, LossMap, MapsView, RunHeader, Snapshot,
+    ArmState, ArmView, Curves, Flow, FlowRow, MapsView, RunHeader, Snapshot,
 };
 
 /// Marks kept: more do not fit on a curve.
@@ -292,67 +292,6 @@ impl Views {
             _ => {}
         }
         arm.state = state;
-    }
-
-    /// Puts a pass over a map in place and brings all maps to common levels and one scale.
-    pub fn fold_map(&mut self, pass: MapPass) {
-        let MapPass { of_path, arm, step, taken_s, surface, images, cosine, complete } = pass;
-        let stats = surface.stats();
-        let maps = match of_path {
-            true => &mut self.snapshot.path_maps,
-            false => &mut self.snapshot.maps,
-        };
-        maps.arms[arm] = Some(LossMap {
-            step,
-            taken_s,
-            xs: surface.xs,
-            ys: surface.ys,
-            loss: surface.loss,
-            isolines: Vec::new(),
-            images,
-            cosine,
-            complete,
-            stats,
-        });
-        let all = maps.arms.values().flatten().flat_map(|m| &m.loss);
-        maps.levels = quantile_levels(all.clone(), LEVELS);
-        let finite = all.filter(|v| v.is_finite());
-        let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
-            Some(range.map_or((*v, *v), |(low, high)| (low.min(*v), high.max(*v))))
-        });
-        maps.range = range;
-        maps.trace_isolines();
-        if of_path {
-            self.read_off_map(arm);
-        }
-    }
-
-    /// Puts an arm's path in place: at once if it lies in the plane of the map that is shown, or if there is no map; else
-    /// when the first of its map is known.
-    pub fn fold_path(&mut self, update: PathUpdate) {
-        let PathUpdate { arm, origin_step, shares, points } = update;
-        let path = PathView { origin_step, shares, points, gap: PathGap::NONE };
-        let shown = self.snapshot.path_maps.arms[arm].as_ref().map(|m| m.step);
-        match shown {
-            Some(step) if step != origin_step => self.private[arm].next_path = Some(path),
-            _ => {
-                self.snapshot.arms[arm].path = path;
-                self.read_off_map(arm);
-            }
-        }
-    }
-
-    /// Brings the path and the map of an arm together, where they lie in one plane.
-    fn read_off_map(&mut self, arm: ArmId) {
-        let Some(map) = self.snapshot.path_maps.arms[arm].as_ref() else { return };
-        let next = &mut self.private[arm].next_path;
-        if next.as_ref().is_some_and(|path| path.origin_step == map.step) {
-            self.snapshot.arms[arm].path = next.take().unwrap_or_default();
-        }
-        let path = &mut self.snapshot.arms[arm].path;
-        if path.origin_step == map.step {
-            path.read_off(map);
-        }
     }
 
     /// What became of the arms.

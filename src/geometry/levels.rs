@@ -30,6 +30,17 @@ pub fn quantiles<'a>(values: impl IntoIterator<Item = &'a f64>, at: &[f64]) -> V
     part.zip(ends).map(|(part, (low, high))| low + part * (high - low)).collect()
 }
 
+/// Where the common scale of several surfaces in planes of their own ends: at the least of their largest finite values,
+/// infinite without any. A plane through the path of a deep network without skips reaches where the loss is 1e16: on a
+/// scale up to there, the other surfaces would be of one colour.
+pub fn common_top<'a>(surfaces: impl IntoIterator<Item = &'a [f64]>) -> f64 {
+    let largest = |values: &[f64]| {
+        values.iter().filter(|v| v.is_finite()).fold(f64::NEG_INFINITY, |most, v| most.max(*v))
+    };
+    let all = surfaces.into_iter().map(largest).filter(|v| v.is_finite());
+    all.fold(f64::INFINITY, f64::min)
+}
+
 /// At most `count` rising levels that split the finite values into equal parts, rounded to three significant digits;
 /// equal ones are told once.
 pub fn quantile_levels<'a>(values: impl IntoIterator<Item = &'a f64>, count: usize) -> Vec<f64> {
@@ -62,6 +73,14 @@ fn round_digits(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_scale_ends_where_the_lowest_surface_does() {
+        let nan = f64::NAN;
+        let surfaces: [&[f64]; 3] = [&[1.0, 400.0, nan], &[2.0, 1e16], &[nan, f64::INFINITY]];
+        assert_eq!(common_top(surfaces), 400.0);
+        assert_eq!(common_top([]), f64::INFINITY);
+    }
+
     use proptest::prelude::*;
 
     use super::*;

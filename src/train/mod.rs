@@ -10,5 +10,6 @@ pub mod optimizer;
 pub mod passes;
 pub mod restore;
 pub mod schedule;
+mod training;
 pub mod tune;
 pub mod worker;

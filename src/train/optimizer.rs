@@ -311,6 +311,43 @@ mod tests {
         close(&path("momentum = 0.5", settings, 2), &[[0.85, 0.4], [0.6975, 0.06]]);
     }
 
+    /// The angle at each step on L = (x^2 + 4 y^2) / 2, from the step's own products.
+    fn angles(text: &str, from: [f32; 2], curvature: [f32; 2], settings: StepSettings) -> [f64; 2] {
+        let (theta, curvature) = (Tensor::from_slice(&from), Tensor::from_slice(&curvature));
+        let mut optimizer = Optimizer::new(&spec(text), &theta).unwrap();
+        [(); 2].map(|()| {
+            let grad = &theta * &curvature;
+            let told = optimizer.step(&theta, &grad, settings, true).unwrap().unwrap();
+            let number = |t: &Tensor| t.double_value(&[]);
+            let norm = number(&told.delta_delta).sqrt();
+            isocurve_angle_deg(number(&told.delta_g), norm, number(&grad.norm()))
+        })
+    }
+
+    #[test]
+    fn angles_of_hand_made_steps() {
+        let near = |found: [f64; 2], wanted: [f64; 2]| {
+            let off = |i: usize| (found[i] - wanted[i]).abs() > 0.05;
+            assert!(!off(0) && !off(1), "{found:?}, wanted {wanted:?}");
+        };
+        let plain = "momentum = 0.0\nnesterov = false";
+        let momentum = "momentum = 0.5\nnesterov = false";
+        let settings = |weight_decay| StepSettings { lr: 0.1, weight_decay };
+        let (bowl, valley) = ([1.0, 4.0], [0.0, 4.0]);
+        near(angles(plain, [1.0, 1.0], bowl, settings(0.0)), [90.0, 90.0]);
+        // The path of `momentum_by_hand`: v2 = (1.4, 4.4) where g = (0.9, 2.4), asin(11.82 / (4.6174 * 2.5632)).
+        near(angles(momentum, [1.0, 1.0], bowl, settings(0.0)), [90.0, 87.08]);
+        // On the floor of a valley along x there is no gradient, and decay alone moves along it: no angle.
+        assert!(angles(plain, [1.0, 0.0], valley, settings(0.5)).iter().all(|a| a.is_nan()));
+        // A little up its wall decay still goes along it: g = (0, 0.004), the step -0.1 (0.5, 0.0045): 0.5 degrees.
+        near(angles(plain, [1.0, 0.001], valley, settings(0.5)), [0.516, 0.299]);
+        // A step of nothing has no angle, and not the angle 0.
+        let still = StepSettings { lr: 0.0, weight_decay: 0.1 };
+        assert!(angles(plain, [1.0, 1.0], bowl, still).iter().all(|a| a.is_nan()));
+        // NaN stays NaN.
+        assert!(angles(plain, [f32::NAN, 1.0], bowl, settings(0.0)).iter().all(|a| a.is_nan()));
+    }
+
     #[test]
     fn adams_first_step_is_the_rate_in_every_coordinate() {
         for kind in ["adam", "adamw"] {

@@ -67,7 +67,65 @@ fn sizes(images: usize, most: Option<usize>) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use tch::Device;
+
     use super::*;
+    use crate::config::{DataKind, DataSpec, RecordSpec, Typed, resolve};
+    use crate::data::Dataset;
+    use crate::model::{Plan, initial_weights};
+
+    /// Where all parts hold the same images, their statistics are the batch's, and nothing may differ but rounding.
+    #[test]
+    fn parts_of_a_batch_add_up_to_its_gradient() {
+        let spec = DataSpec {
+            kind: DataKind::Digits,
+            dir: None,
+            size: Some(8),
+            limit: Some(8),
+            augment: false,
+        };
+        let course = Course {
+            train: Dataset::load(&spec).unwrap().train,
+            seed: 0,
+            augment: false,
+            device: Device::Cpu,
+            threads: 1,
+            record: RecordSpec { every: 1, layers_every: 1 },
+            start: Instant::now(),
+        };
+        let typed: Typed = toml::from_str("[model]\ndepth = 8\nwidth = 4").unwrap();
+        let model = resolve(&typed).unwrap().arms.into_iter().next().unwrap().model;
+        let plan = Arc::new(Plan::resnet(&model, true, 1, 10));
+        let mut weights = initial_weights(&plan, 1);
+        // A head near zero hands back next to nothing.
+        weights[plan.params[plan.head.weight].offset as usize..]
+            .iter_mut()
+            .for_each(|w| *w *= 300.0);
+        let picked = Picked {
+            indices: (0..8).chain(0..8).chain(0..8).collect(),
+            epoch: 0,
+            epochs_done: 0.0,
+            epoch_ended: false,
+        };
+        let run = |most| {
+            let mut net = Network::new(Arc::clone(&plan), &weights, Device::Cpu).unwrap();
+            let passes = passes(&mut net, &course, &picked, most, None).unwrap();
+            let figures = [&passes.loss, &passes.right].map(|t| t.double_value(&[]));
+            (Vec::<f32>::try_from(net.grad()).unwrap(), figures, passes.images)
+        };
+        let ((whole, figures, images), (parts, added, _)) = (run(None), run(Some(8)));
+        let largest = whole.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let apart = whole.iter().zip(&parts).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(largest > 1e-2 && apart < 1e-5 * largest, "{apart} of {largest}");
+        assert!(
+            (figures[0] - added[0]).abs() < 1e-6 && figures[1] == added[1],
+            "{figures:?} {added:?}"
+        );
+        assert_eq!(images, 24);
+    }
 
     #[test]
     fn parts_are_even_and_none_is_a_single_image() {

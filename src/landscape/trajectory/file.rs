@@ -98,12 +98,14 @@ impl safetensors::View for Entry<'_> {
 }
 
 fn singles(values: &[f32]) -> Entry<'static> {
-    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut bytes = vec![0; 4 * values.len()];
+    bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, v)| *b = v.to_le_bytes());
     Entry { dtype: Dtype::F32, shape: vec![values.len()], bytes: bytes.into() }
 }
 
 fn halves(values: &[f16]) -> Entry<'static> {
-    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut bytes = vec![0; 2 * values.len()];
+    bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, v)| *b = v.to_le_bytes());
     Entry { dtype: Dtype::F16, shape: vec![values.len()], bytes: bytes.into() }
 }
 

@@ -24,18 +24,16 @@ pub enum Values {
 impl Values {
     /// `theta` - `first`.
     pub fn difference(theta: &[f32], first: &[f32], precision: SnapshotPrecision) -> Self {
-        let difference = theta.iter().zip(first).map(|(t, f)| t - f);
-        match precision {
-            SnapshotPrecision::F32 => Self::Single(difference.collect()),
-            SnapshotPrecision::F16 => {
-                let half: Vec<f16> = difference.clone().map(f16::from_f32).collect();
-                // Beyond 65504 there is no half precision.
-                match half.iter().all(|v| v.is_finite()) {
-                    true => Self::Half(half),
-                    false => Self::Single(difference.collect()),
-                }
+        let difference: Vec<f32> = theta.iter().zip(first).map(|(t, f)| t - f).collect();
+        if precision == SnapshotPrecision::F16 {
+            let mut half = vec![f16::ZERO; difference.len()];
+            half.convert_from_f32_slice(&difference);
+            // Beyond 65504 there is no half precision.
+            if half.iter().all(|v| v.is_finite()) {
+                return Self::Half(half);
             }
         }
+        Self::Single(difference)
     }
 
     /// Bytes held.

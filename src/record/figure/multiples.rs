@@ -10,6 +10,7 @@ use super::layout::{
 use super::svg::{Svg, Words};
 use super::{FigureError, Levels, Options, Size, angle, axes, compose, font, keep};
 use crate::geometry::contour::isolines;
+use crate::geometry::levels::common_top;
 use crate::geometry::scale::Scale;
 use crate::landscape::file::SurfaceFile;
 use crate::telemetry::chart::{Chart, View};
@@ -191,10 +192,12 @@ impl Multiples {
     }
 }
 
-/// Gives charts the colours and levels of all their values together.
+/// Gives charts the colours and levels of all their values together, up to [`common_top`].
 fn together<'a>(charts: impl Iterator<Item = &'a mut Chart>, levels: &Levels) {
     let mut charts: Vec<&mut Chart> = charts.collect();
-    let values: Vec<f64> = charts.iter().flat_map(|c| c.values.iter().copied()).collect();
+    let top = common_top(charts.iter().map(|c| &c.values[..]));
+    let all = charts.iter().flat_map(|c| c.values.iter().copied());
+    let values: Vec<f64> = all.filter(|v| *v <= top).collect();
     let scale = Scale::over(&values, true);
     let levels = levels.of(&values, charts.iter().any(|c| c.path.is_some()));
     for chart in &mut charts {

@@ -235,3 +235,38 @@ proptest! {
         }
     }
 }
+
+/// How long a snapshot of the default network takes: `cargo test --lib how_long_a_snapshot -- --ignored --nocapture`.
+#[test]
+#[ignore = "for the eye"]
+fn how_long_a_snapshot_takes() {
+    use std::time::Instant;
+    let spec = crate::config::ModelSpec {
+        family: crate::config::Family::Resnet,
+        depth: 56,
+        width: 8,
+        widen: 1,
+        init: crate::config::Init::KaimingNormal,
+    };
+    let plan = Plan::resnet(&spec, true, 1, 10);
+    let dir = tempfile::tempdir().unwrap();
+    let mut store =
+        Store::new(dir.path().into(), &plan, Thinning::new(1, 64), SnapshotPrecision::F16);
+    let mut room = Room { left: ROOMY };
+    let (mut inserts, mut lays, mut eigens) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 0..60 {
+        let moment = moment(&plan, step);
+        let begun = Instant::now();
+        store.insert(moment, &mut room).unwrap();
+        inserts.push(begun.elapsed().as_secs_f64() * 1e3);
+        let begun = Instant::now();
+        let _ = pca::components(&store.gram, store.rows.len(), 2);
+        eigens.push(begun.elapsed().as_secs_f64() * 1e3);
+        let begun = Instant::now();
+        store.lay_axes();
+        lays.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    for (name, times) in [("insert", inserts), ("eigen", eigens), ("lay", lays)] {
+        println!("{name}: {:.2} ms at 30, {:.2} ms at 59", times[30], times[59]);
+    }
+}
