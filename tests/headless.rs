@@ -91,6 +91,27 @@ fn json_holds_every_event_in_order_and_nothing_else() {
     }
 }
 
+/// The arm with most steps to make diverges; the other one makes all of its own.
+#[test]
+fn a_run_has_finished_once_its_whole_arms_have() {
+    let out = tempfile::tempdir().unwrap();
+    let done = landscope(out.path())
+        .args(["--epochs", "2", "--format", "json", "--set", "model.depth=8"])
+        .args(["--set", "map.every=0", "--set", "arm.skip.batch=700"])
+        .args(["--set", "arm.noskip.lr=1e30"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let events = events(&done);
+    let last = |kind: &str, arm: &str| -> Option<u64> {
+        let own = of_kind(&events, kind).into_iter().filter(|e| e["arm"] == arm);
+        own.filter_map(|e| e["step"].as_u64()).next_back()
+    };
+    assert!(last("step", "noskip").unwrap() < 44);
+    assert_eq!(last("step", "skip"), Some(4));
+    assert_eq!(of_kind(&events, "done")[0]["status"], "finished");
+}
+
 #[test]
 fn both_arms_see_the_same_batches_and_a_seed_gives_the_same_run() {
     let run = |seed: &str| {

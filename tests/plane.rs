@@ -30,6 +30,33 @@ const SAME: [&str; 9] = [
     "train.lr=0.02",
 ];
 
+/// Maps, however many, lay planes of their own: the angles are told in those of the snapshots that are due all the same.
+#[test]
+fn angles_in_the_plane_hang_on_no_map() {
+    let told = |every: &str| -> Vec<Value> {
+        let out = tempfile::tempdir().unwrap();
+        let sets = ["model.depth=8", "map.grid=5", "map.images=16", "trajectory.every=6", every];
+        let done = landscope(out.path())
+            .args(["--steps", "30", "--format", "json"])
+            .args(sets.iter().flat_map(|s| ["--set", s]))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let events = String::from_utf8(done.stdout).unwrap();
+        let events = events.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        events
+            .filter(|e| e["event"] == "step" && e["arm"] == "skip")
+            .map(|e| e["angle"].clone())
+            .collect()
+    };
+    let (without, with) = (told("map.every=0"), told("map.every=1"));
+    assert_eq!(without.len(), 30);
+    let known = without.iter().filter(|a| a["plane_deg"].is_number()).count();
+    // The plane of the first three snapshots, of steps 0, 6 and 12, is told in from the fourth on.
+    assert_eq!(known, 12);
+    assert_eq!(with, without);
+}
+
 #[test]
 fn angles_told_in_the_plane_are_those_on_its_map() {
     let cases: [(&str, &[&str]); 3] = [

@@ -221,6 +221,38 @@ fn a_broken_checkpoint_is_told_and_the_one_before_is_taken() {
     }
 }
 
+/// Snapshots that a power cut has left half written hold up nobody: the path does without them.
+#[test]
+fn broken_snapshots_are_told_and_the_training_goes_on() {
+    let out = tempfile::tempdir().unwrap();
+    let wanted = left_alone(out.path(), &[]);
+    let run = run_folder(out.path());
+    // The newest of one arm, and the first of the other, from which all others differ.
+    for file in ["skip/00000052.safetensors", "noskip/00000000.safetensors"] {
+        fs::remove_dir_all(run.join(format!("step-{STEPS:08}"))).unwrap();
+        let path = run.join("trajectory").join(file);
+        fs::write(&path, &fs::read(&path).unwrap()[..40]).unwrap();
+        let mut child = landscope(out.path())
+            .arg("--resume")
+            .arg(&run)
+            .args(["--format", "json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ended = soon(|| child.try_wait().unwrap().is_some());
+        if !ended {
+            child.kill().unwrap();
+        }
+        let done = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(ended && done.status.success(), "{file}: {told}");
+        assert!(told.contains("snapshot-lost") && told.contains(file), "{told}");
+        let begun_anew = told.contains("noskip: its path begins anew");
+        assert_eq!(begun_anew, file.starts_with("noskip"), "{told}");
+        assert!(last_checkpoint(&run) == wanted, "after damage to {file}");
+    }
+}
+
 #[test]
 fn what_cannot_be_taken_up_is_told() {
     let out = tempfile::tempdir().unwrap();

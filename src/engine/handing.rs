@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::evaluator::EvalJob;
-use super::hub::{Hub, Joining, spawn};
+use super::hub::{Awaited, Hub, Joining, spawn};
 use super::maps::{MapArm, MapJob};
 use super::message::Fork;
 use super::paths::{PathJob, thinning};
@@ -32,7 +32,7 @@ impl Hub {
                 let job = PathJob { arm, name, plan, thinning, step, weights, map };
                 if !self.desks.paths.put(arm.index(), job) {
                     self.pending.paths += 1;
-                    self.snapshots.0 += 1;
+                    self.snapshots[arm].0 += 1;
                 }
             }
             Purpose::Map => self.maps.add(step, arm, copy),
@@ -48,6 +48,7 @@ impl Hub {
         self.names.push(fork.spec.name.clone());
         self.plans.push(Arc::clone(&self.plans[fork.parent]));
         self.thinnings.push(None);
+        self.snapshots.push((0, 0));
         self.live.push(true);
         self.whole.push(true);
         self.forks.push(Joining { fork, seat: self.gate.seat() });
@@ -139,7 +140,8 @@ impl Hub {
             self.held_saves.pop_back();
             self.pending.save -= 1;
         }
-        self.held_saves.push_back(((self.evaluations.0, self.snapshots.0), job));
+        let snapshots = self.snapshots.map(|_, (asked, _)| *asked);
+        self.held_saves.push_back((Awaited { evaluations: self.evaluations.0, snapshots }, job));
         self.pending.save += 1;
     }
 
@@ -149,10 +151,10 @@ impl Hub {
         // A run that is stopped waits for its evaluations after the checkpoint.
         let evaluated =
             if self.stopped.load(Ordering::Relaxed) { u64::MAX } else { self.evaluations.1 };
-        let kept = self.snapshots.1;
-        let is_ready = |held: &mut ((u64, u64), SaveJob)| {
-            let (evaluations, snapshots) = held.0;
-            evaluations <= evaluated && snapshots <= kept
+        let kept = self.snapshots.map(|_, (_, kept)| *kept);
+        let is_ready = |(awaited, _): &mut (Awaited, SaveJob)| {
+            let mut snapshots = awaited.snapshots.iter();
+            awaited.evaluations <= evaluated && snapshots.all(|(arm, n)| *n <= kept[arm])
         };
         while let Some((_, job)) = self.held_saves.pop_front_if(is_ready) {
             // What a checkpoint stands for must be on disk before it is.

@@ -59,6 +59,14 @@ pub(super) struct Pending {
     pub(super) paths: usize,
 }
 
+/// What a checkpoint waits for.
+pub(super) struct Awaited {
+    /// Evaluations that must be done.
+    pub(super) evaluations: u64,
+    /// Snapshots of each arm that must be kept.
+    pub(super) snapshots: PerArm<u64>,
+}
+
 /// An arm that is about to begin from another; its seat at the gate is held for it.
 pub(super) struct Joining {
     pub(super) fork: Fork,
@@ -90,10 +98,10 @@ pub(super) struct Hub {
     pub(super) saves: Gather<ArmCopy>,
     /// Evaluations asked for, and done.
     pub(super) evaluations: (u64, u64),
-    /// Snapshots handed on, and kept.
-    pub(super) snapshots: (u64, u64),
-    /// Checkpoints that wait for evaluations and snapshots, with how many of each must be done.
-    pub(super) held_saves: VecDeque<((u64, u64), SaveJob)>,
+    /// Snapshots of each arm handed on, and kept: those of one arm are kept in order, those of different arms are not.
+    pub(super) snapshots: PerArm<(u64, u64)>,
+    /// Checkpoints that wait for evaluations and snapshots.
+    pub(super) held_saves: VecDeque<(Awaited, SaveJob)>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) stopped: Arc<AtomicBool>,
     pub(super) unhurried: Arc<AtomicBool>,
@@ -151,7 +159,7 @@ impl Hub {
             Message::Path(update) => self.views.fold_path(*update),
             Message::PathDone(done) => {
                 self.pending.paths -= 1;
-                self.snapshots.1 += 1;
+                self.snapshots[done.arm].1 += 1;
                 if let Some(update) = done.update {
                     self.views.fold_path(update);
                 }
@@ -248,7 +256,9 @@ impl Hub {
 
     /// Tells the end, closes the desks and joins every thread.
     fn end(mut self) -> RunStatus {
-        let all_made = self.views.shown().step >= self.views.shown().run.steps;
+        // The arm that has most steps to make may have diverged: those that are whole have made all of theirs.
+        let all_made = self.views.shown().step >= self.views.shown().run.steps
+            || !self.stopped.load(Ordering::Relaxed);
         let any_whole = self.whole.values().any(|whole| *whole);
         let status = if !any_whole {
             RunStatus::Failed

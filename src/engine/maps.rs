@@ -162,15 +162,15 @@ impl Mapper {
     /// The maps that are wanted of these weights, nothing of them known: along random directions, and in the planes of
     /// the arms' paths where they span one.
     fn begin(&self, arms: Vec<MapArm>, images: &ImageSet) -> Result<Vec<ArmMap>, TorchError> {
+        // Planes first, while they are remembered: random directions of a large network take a while.
+        let board = self.board.as_ref().filter(|_| self.spec.plane.is_pca());
+        let laid: Vec<_> =
+            arms.iter().map(|arm| board.and_then(|b| b.for_map(arm.id, arm.made))).collect();
         let mut maps = Vec::new();
         for arm in arms.iter().filter(|_| self.spec.plane.is_random()) {
             maps.push(ArmMap::random(arm.copy()?, &self.spec, self.seed, images)?);
         }
-        let Some(board) = self.board.as_ref().filter(|_| self.spec.plane.is_pca()) else {
-            return Ok(maps);
-        };
-        for arm in arms {
-            let laid = board.wait(arm.id, arm.made).filter(|laid| laid.axes.step == arm.made);
+        for (arm, laid) in arms.into_iter().zip(laid) {
             if let Some(laid) = laid {
                 maps.push(ArmMap::of_path(arm, laid, &self.spec, images)?);
             }

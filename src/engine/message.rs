@@ -62,14 +62,13 @@ pub struct PathUpdate {
 }
 
 /// What became of a snapshot.
-#[derive(Default)]
 pub struct PathDone {
+    /// Whose.
+    pub arm: ArmId,
     /// The path with it.
     pub update: Option<PathUpdate>,
     /// What its user should know.
     pub alert: Option<String>,
-    /// Whether the plane up to it was told.
-    pub laid: bool,
 }
 
 /// One pass over one arm's map.

@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::mailbox::Mailbox;
 use super::message::{Message, PathDone, PathUpdate};
-use super::planes::{Laid, PlaneBoard};
+use super::planes::{Audience, Laid, PlaneBoard, Told};
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName, MAX_ARMS};
 use crate::config::{MapSpec, TrajectorySpec};
@@ -105,25 +105,60 @@ impl PathKeeper {
         thinning: Thinning,
         done: u64,
     ) -> (Behind, Vec<String>) {
+        let mut told: Vec<String> = Vec::new();
+        let mut taken = self.restore(name, plan, thinning, done, &mut told);
+        if !told.is_empty() {
+            // Once more without those that are broken: their steps may be handed out anew.
+            taken.0.store.let_go(&mut self.room);
+            taken = self.restore(name, plan, thinning, done, &mut told);
+        }
+        let (path, mut behind, planes) = taken;
+        if behind.newest.is_some() && path.store.steps().next().is_none() {
+            // The others are differences from the first.
+            told.push(format!("{name}: its path begins anew, for its first snapshot is lost"));
+            path.store.forget_all();
+            behind = Behind::default();
+        }
+        // Told for the step that is asked for, whatever could be read: its worker waits for it.
+        for (until, plane) in planes {
+            self.board.tell(arm, until, plane, Audience { steps: true, map: false });
+        }
+        let shown = update(arm, &path.store);
+        if let Some(slot) = self.arms.get_mut(arm.index()) {
+            *slot = Some(path);
+        }
+        let _ = self.out.send(Message::Path(Box::new(shown)));
+        (behind, told)
+    }
+
+    /// The path that lies on disk after `done` steps, and the planes that its worker asks for; lines that are not told yet
+    /// are added.
+    fn restore(
+        &mut self,
+        name: &ArmName,
+        plan: &Plan,
+        thinning: Thinning,
+        done: u64,
+        told: &mut Vec<String>,
+    ) -> (ArmPath, Behind, Vec<Told>) {
         let mut path = self.begin(name, plan, thinning);
+        path.store.forget_after(done);
         let due: Vec<u64> = path.store.on_disk().into_iter().filter(|s| *s <= done).collect();
         let first = due.first().copied();
         let mut due = due.into_iter().rev().filter(|s| thinning.is_due(*s) || first == Some(*s));
         let behind = Behind { newest: due.next(), before: due.next() };
-        path.store.forget_after(done);
-        let mut told = Vec::new();
+        let mut planes = Vec::new();
         // In the order in which they were laid: each turns the axes to those before.
         for until in [behind.before, behind.newest, Some(done)].into_iter().flatten() {
-            told.extend(path.store.restore(until, &mut self.room).iter().map(ToString::to_string));
-            let plane = lay(&mut path.store);
-            if let Some(step) = path.store.steps().last() {
-                self.board.tell(arm, step, plane);
+            for lost in path.store.restore(until, &mut self.room) {
+                let line = lost.to_string();
+                if !told.contains(&line) {
+                    told.push(line);
+                }
             }
+            planes.push((until, lay(&mut path.store)));
         }
-        let shown = update(arm, &path.store);
-        self.arms[arm.index()] = Some(path);
-        let _ = self.out.send(Message::Path(Box::new(shown)));
-        (behind, told)
+        (path, behind, planes)
     }
 
     fn begin(&self, name: &ArmName, plan: &Plan, thinning: Thinning) -> ArmPath {
@@ -139,15 +174,14 @@ impl PathKeeper {
         // priority of each thread by itself. Where it is refused, only time is lost.
         let _ = rustix::process::nice(LEAST_PRIORITY);
         while let Some(job) = jobs.take() {
-            let (arm, step) = (job.arm, job.step);
-            let kept = guarded(|| self.keep(job));
+            let (arm, step, map) = (job.arm, job.step, job.map);
+            let kept = guarded(|| Ok(self.keep(job)));
             // Whatever happened: nobody waits for this one any more.
-            let known = kept.as_ref().ok().is_some_and(|done| done.laid);
-            if !known {
-                self.board.tell(arm, step, None);
+            if kept.is_err() {
+                self.board.tell(arm, step, None, Audience { steps: true, map });
             }
             let done =
-                kept.unwrap_or_else(|text| PathDone { alert: Some(text), ..PathDone::default() });
+                kept.unwrap_or_else(|text| PathDone { arm, update: None, alert: Some(text) });
             if self.out.send(Message::PathDone(Box::new(done))).is_err() {
                 break;
             }
@@ -155,12 +189,16 @@ impl PathKeeper {
         self.board.close();
     }
 
-    fn keep(&mut self, job: PathJob) -> Result<PathDone, String> {
+    fn keep(&mut self, job: PathJob) -> PathDone {
         let PathJob { arm, name, plan, thinning, step, weights, map } = job;
         let index = arm.index();
         let mut path = match self.arms.get_mut(index).and_then(Option::take) {
             Some(path) => path,
-            None => self.begin(&name, &plan, thinning),
+            None => {
+                let path = self.begin(&name, &plan, thinning);
+                path.store.forget_all();
+                path
+            }
         };
         let kept = self.add(&mut path, &plan, step, weights);
         let plane = lay(&mut path.store);
@@ -169,7 +207,8 @@ impl PathKeeper {
         if map && plane.as_ref().is_some_and(|p| p.axes.step == step) {
             path.store.freeze();
         }
-        self.board.tell(arm, step, plane);
+        let due = thinning.is_due(step) || path.store.steps().next() == Some(step);
+        self.board.tell(arm, step, plane, Audience { steps: due, map });
         let alert = match kept {
             Err(text) if !std::mem::replace(&mut path.told, true) => {
                 Some(format!("{name}: {text}"))
@@ -180,7 +219,7 @@ impl PathKeeper {
         if let Some(slot) = self.arms.get_mut(index) {
             *slot = Some(path);
         }
-        Ok(PathDone { update: Some(update), alert, laid: true })
+        PathDone { arm, update: Some(update), alert }
     }
 
     fn add(
@@ -191,6 +230,10 @@ impl PathKeeper {
         weights: Weights,
     ) -> Result<(), String> {
         let torch = |e: TorchError| format!("a snapshot was not kept: torch: {e}");
+        // An arm at its end or held hands out the same weights for every map.
+        if path.store.steps().next_back().is_some_and(|newest| newest >= step) {
+            return Ok(());
+        }
         let moment = Moment::of(step, &weights, f64::NAN).map_err(torch)?;
         let moment = Moment { loss: self.loss(path, plan, weights).map_err(torch)?, ..moment };
         match path.store.insert(moment, &mut self.room) {
@@ -231,6 +274,31 @@ pub fn thinning(spec: &TrajectorySpec, steps: u64) -> Option<Thinning> {
     }
 }
 
+/// As [`thinning`], of an arm that is taken up after `done` steps in the run folder `root`. A run that is made longer keeps to
+/// the distance of the snapshots that it has, where the new one would fit few of them.
+pub fn thinning_after(
+    spec: &TrajectorySpec,
+    steps: u64,
+    (root, name): (&Path, &ArmName),
+    done: u64,
+) -> Option<Thinning> {
+    let planned = thinning(spec, steps)?;
+    let mut there = file::steps(&root.join(file::FOLDER).join(name.as_str()));
+    there.retain(|step| *step <= done);
+    // The first and the newest stand where they stand.
+    let [_, even @ .., _] = &there[..] else { return Some(planned) };
+    if spec.every > 0 || even.iter().all(|step| planned.is_due(*step)) {
+        return Some(planned);
+    }
+    let distance = even.iter().fold(0, |found, step| common(found, *step));
+    Some(Thinning::new(distance, spec.keep))
+}
+
+/// The greatest common divisor; of 0 and a number that number.
+fn common(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common(b, a % b) }
+}
+
 fn lay(store: &mut Store) -> Option<Arc<Laid>> {
     let axes = store.lay_axes()?.clone();
     let points = store.points_in(&axes);
@@ -246,5 +314,38 @@ fn update(arm: ArmId, store: &Store) -> PathUpdate {
         origin_step: axes.map_or(0, |a| a.step),
         shares: axes.map(|a| a.shares.to_vec()).unwrap_or_default(),
         points: store.points().into_iter().map(point).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Typed, resolve};
+
+    #[test]
+    fn a_run_that_is_made_longer_keeps_the_distance_of_its_snapshots() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = ArmName::new("skip");
+        let folder = dir.path().join(file::FOLDER).join(name.as_str());
+        std::fs::create_dir_all(&folder).unwrap();
+        let spec = resolve(&Typed::default()).unwrap().trajectory;
+        let place = (dir.path(), &name);
+        let planned = |steps| thinning(&spec, steps).unwrap();
+        assert_eq!(thinning_after(&spec, 700, place, 0), Some(planned(700)), "none is there");
+        let steps = planned(600);
+        for step in (0..=600).filter(|s| steps.is_due(*s)) {
+            std::fs::write(file::path(&folder, step), b"").unwrap();
+        }
+        // What was asked for between two of them, or later than the checkpoint, tells nothing.
+        for step in [597, 601, 603] {
+            std::fs::write(file::path(&folder, step), b"").unwrap();
+        }
+        assert_eq!(thinning_after(&spec, 600, place, 597), Some(steps));
+        let longer = thinning_after(&spec, 700, place, 597).unwrap();
+        let kept = (0..=590).step_by(10).filter(|s| longer.keeps(0, 620, *s)).count();
+        assert_eq!(kept, 60, "every tenth step, as before");
+        assert!((0..=590).step_by(10).filter(|s| planned(700).keeps(0, 620, *s)).count() < 12);
+        // Where the new distance holds them all, it is the new one.
+        assert_eq!(thinning_after(&spec, 300, place, 300), Some(planned(300)));
     }
 }

@@ -16,7 +16,7 @@ use super::mailbox::Mailbox;
 use super::maps::Mapper;
 use super::message::{Message, WAITING};
 use super::past::{self, Past, owes_evaluation};
-use super::paths::{Behind, PathKeeper, WAITING_SNAPSHOTS, thinning};
+use super::paths::{Behind, PathKeeper, WAITING_SNAPSHOTS, thinning_after};
 use super::planes::PlaneBoard;
 use super::prepare::Run;
 use super::saver::Saver;
@@ -116,6 +116,10 @@ impl Hub {
         threads.push(spawn("saver", move || saver.run(&jobs, &to))?);
         let jobs = Arc::clone(&desks.maps);
         threads.push(spawn("maps", move || mapper.run(&jobs))?);
+        let thinnings = experiment.arms.map(|id, spec| {
+            let place = (&*run.folder, &spec.name);
+            thinning_after(&experiment.trajectory, arm_steps[id], place, past.done)
+        });
         let mut behind = experiment.arms.map(|_, _| Behind::default());
         let mut lost = Vec::new();
         if let Some(board) = &board {
@@ -128,7 +132,7 @@ impl Hub {
                 out.clone(),
             );
             for (id, spec) in experiment.arms.iter().filter(|_| past.metrics.is_some()) {
-                let Some(kept) = thinning(&experiment.trajectory, arm_steps[id]) else { break };
+                let Some(kept) = thinnings[id] else { break };
                 let arm = (id, &spec.name, &*plans[id]);
                 let (found, told) = keeper.take_up(arm, kept, past.done);
                 behind[id] = found;
@@ -160,7 +164,7 @@ impl Hub {
             recorders: run.recorders.into_iter().map(Recording::new).collect(),
             probe: run.probe,
             names: experiment.arms.map(|_, a| a.name.clone()),
-            thinnings: experiment.arms.map(|id, _| thinning(&experiment.trajectory, arm_steps[id])),
+            thinnings,
             live: origins.map(|_, o| o.is_some()),
             whole: origins.map(|_, o| o.is_some()),
             controls: past.controls.clone(),
@@ -173,7 +177,7 @@ impl Hub {
             maps: Gather::default(),
             saves: Gather::default(),
             evaluations: (0, 0),
-            snapshots: (0, 0),
+            snapshots: experiment.arms.map(|_, _| (0, 0)),
             held_saves: VecDeque::new(),
             threads,
             stopped,
@@ -200,7 +204,7 @@ impl Hub {
                 course: hub.crew.course.share(),
                 plane: hub.crew.plane_of(id),
                 snapshots: behind.get(id).map_or((None, None), |b| (b.newest, b.before)),
-                thinning: thinning(&experiment.trajectory, arm_steps[id]),
+                thinning: hub.thinnings[id],
                 fault: run.fault.filter(|(arm, _)| *arm == id.index()).map(|(_, fault)| fault),
             };
             hub.threads.push(hub.crew.hire(worker, place).map_err(EngineError::Thread)?);

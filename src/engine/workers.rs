@@ -56,7 +56,7 @@ impl Crew {
         match self.board.clone() {
             None => Box::new(|_| None),
             Some(board) => {
-                Box::new(move |step| Some(Arc::clone(&board.wait(arm, step)?.axes.flat)))
+                Box::new(move |step| Some(Arc::clone(&board.for_steps(arm, step)?.axes.flat)))
             }
         }
     }

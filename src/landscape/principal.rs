@@ -63,7 +63,7 @@ impl Visited {
         path: &Path,
         before: Vec<u64>,
         plan: &Plan,
-        (step, weights, sha256): (u64, Weights, String),
+        (mut last, weights, sha256): (u64, Weights, String),
     ) -> Result<Self, LandscapeError> {
         let (scalars, statistics) = (plan.scalars(), 2 * plan.statistics());
         let (scalars, statistics) = (scalars.unsigned_abs(), statistics.unsigned_abs());
@@ -87,6 +87,14 @@ impl Visited {
                 // A path without its beginning has no place.
                 (None, None) => continue,
             };
+            // Checkpoints are named by the run's steps, snapshots by the arm's own, which are fewer where it waited for the
+            // others; batches that it has seen tell which came first.
+            if found.batches >= weights.batches && weights.batches > 0 {
+                if found.batches == weights.batches {
+                    last = step;
+                }
+                continue;
+            }
             all.steps.push(step);
             all.weights.push(Weights {
                 theta: Tensor::f_from_slice(&theta)?,
@@ -94,7 +102,7 @@ impl Visited {
                 batches: found.batches,
             });
         }
-        all.steps.push(step);
+        all.steps.push(last);
         all.weights.push(weights);
         Ok(all)
     }
@@ -230,9 +238,10 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::super::direction::cosine;
+    use super::super::trajectory::Values;
     use super::*;
-    use crate::config::{Family, Init, ModelSpec};
-    use crate::model::initial_weights;
+    use crate::config::{Family, Init, ModelSpec, SnapshotPrecision};
+    use crate::model::{initial_weights, state_bytes};
 
     fn setting(count: usize) -> (Plan, Visited) {
         let spec = ModelSpec {
@@ -276,6 +285,37 @@ mod tests {
         let mask = dx.ne(0.0).to_kind(Kind::Float);
         let along = f64::try_from((offset * mask).dot(dx)).unwrap();
         assert!((along / found.path.xs[0] - 1.0).abs() < 1e-4, "{along} {}", found.path.xs[0]);
+    }
+
+    /// An arm that has made its four steps waits while the run goes on: the checkpoint of step 300 is its fourth.
+    #[test]
+    fn a_path_ends_with_its_checkpoint_however_steps_are_counted() {
+        let (plan, visited) = setting(6);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(snapshot::FOLDER).join("skip");
+        std::fs::create_dir_all(&path).unwrap();
+        let numbers = |t: &Tensor| Vec::<f32>::try_from(t).unwrap();
+        let first = numbers(&visited.weights[0].theta);
+        for (step, weights) in visited.weights.iter().enumerate() {
+            let theta = numbers(&weights.theta);
+            let difference = Values::difference(&theta, &first, SnapshotPrecision::F32);
+            let content = Content {
+                difference: if step == 0 { Values::Zero } else { difference },
+                theta: (step == 0).then_some(theta),
+                running: numbers(&weights.running),
+                batches: step as i64,
+                loss: 1.0,
+            };
+            content.write(&snapshot::path(&path, step as u64)).unwrap();
+        }
+        let last = Weights { batches: 4, ..visited.weights[4].copy_to(Device::Cpu).unwrap() };
+        let folder = dir.path().join("step-00000300");
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = state_bytes(&plan, &last).unwrap();
+        std::fs::write(folder.join("skip.safetensors"), bytes).unwrap();
+        let found = Visited::read(dir.path(), "skip", 300, &plan).unwrap();
+        assert_eq!(found.steps, [0, 1, 2, 3, 4], "each once, and none of a later time");
+        assert_eq!(found.weights[4].theta, last.theta);
     }
 
     #[test]

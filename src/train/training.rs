@@ -100,10 +100,12 @@ impl Trainee {
             if std::mem::take(&mut self.worker.owes_evaluation) {
                 self.hand_out(Purpose::Evaluate, directive.done, &settings)?;
             }
+            // Before a map, which waits for the plane of this snapshot: an arm that fails in between must leave none that
+            // waits in vain.
+            self.keep_path(&directive, &settings)?;
             if directive.map {
                 self.hand_out(Purpose::Map, directive.done, &settings)?;
             }
-            self.keep_path(&directive, &settings)?;
             if directive.checkpoint {
                 self.hand_out(Purpose::Checkpoint, directive.done, &settings)?;
             }

@@ -10,6 +10,7 @@ use super::field::{Field, Fill, color_bar, dots};
 use super::paint::{columns, text};
 use super::plot::{self, Dots, Line};
 use super::theme::{ColorDepth, Theme};
+use super::track::Track;
 use super::{format, marks, path, print, relief, terminal_size};
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, Second, View};
@@ -275,14 +276,18 @@ fn draw_field(chart: &Chart, view: View, area: Rect, buf: &mut Buffer, theme: Th
         faint: false,
     };
     field.draw(area, buf, theme);
-    if fill != Fill::Cells {
-        field.draw_isolines(area, &[], buf, theme);
-    }
     let Some(to_dots) = dots(chart.grid(), area) else { return };
-    if let Some(known) = &chart.path {
-        path::draw(known, &to_dots, area, buf, theme);
+    let track = chart.path.as_ref().map(|known| path::track(known, &to_dots, area, theme));
+    if fill != Fill::Cells {
+        let taken = track.as_ref().map(Track::taken).unwrap_or_default();
+        field.draw_isolines(area, &taken, buf, theme);
     }
     let under = |across: f64, down: f64| field.on_field(field.at(across, down), theme);
+    if let Some(track) = track {
+        let at = |i: u16, n: u16| (f64::from(i) + 0.5) / f64::from(n);
+        let under = |column, row| under(at(column, area.width), at(row, area.height));
+        track.draw(under, buf);
+    }
     marks::center(to_dots((0.0, 0.0)), &under, area, buf, theme);
 }
 

@@ -152,7 +152,7 @@ fn marked(chart: &Chart, height: Scale, area: Rect, buf: &mut Buffer, theme: The
         stage.spot([even(x, x0, x1), even(y, y0, y1), up])
     };
     if let Some(known) = &chart.path {
-        path::draw(known, &to_dots, area, buf, theme);
+        path::track(known, &to_dots, area, theme).draw(|_, _| Style::default(), buf);
     }
     marks::center(to_dots((0.0, 0.0)), &|_, _| theme.warning(), area, buf, theme);
 }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::braille::Raster;
 use super::field::Taken;
-use super::paint::{columns, put};
+use super::paint::{Piece, columns, put};
 use super::theme::Theme;
 use crate::telemetry::path::PathPoint;
 
@@ -49,6 +49,28 @@ pub fn end_symbols(theme: Theme) -> (char, char) {
     if theme.ascii { ('S', '@') } else { ('○', '◉') }
 }
 
+/// What the colours or characters of angles mean.
+pub fn angle_key(theme: Theme) -> Vec<Piece> {
+    let dim = |text: &str| (text.to_owned(), theme.dim());
+    let mut told = Vec::new();
+    if theme.has_colors() && !theme.ascii {
+        told.push(dim("along "));
+        // In the middle of each tenth.
+        told.extend((0..9).map(|i| ("━".to_owned(), theme.angle(f64::from(i) * 10.0 + 5.0))));
+        told.push(dim(" across "));
+        told.push(("━━".to_owned(), theme.angle(-80.0)));
+        told.push(dim(" uphill"));
+    } else {
+        let letters = [(0.0, "along"), (45.0, "aslant"), (90.0, "across"), (-90.0, "uphill")];
+        for (degrees, word) in letters {
+            let space = if told.is_empty() { "" } else { " " };
+            told.push((format!("{space}{}", theme.angle_letter(degrees)), theme.angle(degrees)));
+            told.push(dim(&format!(" {word}")));
+        }
+    }
+    told
+}
+
 /// What is drawn at a column and row of the area.
 type Sign = (u16, u16, char, Style);
 
@@ -60,11 +82,12 @@ pub struct Track {
 }
 
 impl Track {
-    /// The path through `points` in the arm's `style`; `to_dots` says where a place of the plane lies, in braille's dots
-    /// from the upper left of `area`.
+    /// The path through `points` in the arm's `style`, with words at its `ends`, if there are any; `to_dots` says where a
+    /// place of the plane lies, in braille's dots from the upper left of `area`.
     pub fn new(
         points: &[PathPoint],
         marks: &[Mark],
+        ends: [&str; 2],
         to_dots: impl Fn((f64, f64)) -> (f64, f64),
         style: Style,
         area: Rect,
@@ -80,14 +103,19 @@ impl Track {
             (*column, *row, mark_symbol(mark.by_hand, theme), theme.warning())
         };
         let mut fixed: Vec<Sign> = marked.iter().map(sign).collect();
+        let mut words: Vec<Word<'_>> = Vec::new();
         let (first, newest) = end_symbols(theme);
-        for (place, symbol) in [(places.first(), first), (places.last(), newest)] {
+        let symbols = [(places.first(), first), (places.last(), newest)];
+        for ((place, symbol), word) in symbols.into_iter().zip(ends) {
             if let Some((column, row)) = place.and_then(|p| cell(*p, area)) {
                 fixed.push((column, row, symbol, strong));
+                words.push((word, (column, row), strong));
             }
         }
+        words.retain(|(word, ..)| !word.is_empty());
+        words.extend(marked.iter().map(|(mark, at)| (&*mark.label, *at, theme.warning())));
         let labels = if area.width >= WIDE_FOR_LABELS {
-            labels(&marked, &fixed, &signs, area, theme)
+            labels(&words, &fixed, &signs, area)
         } else {
             Vec::new()
         };
@@ -164,19 +192,16 @@ fn arrows(places: &[(f64, f64)], style: Style, area: Rect, theme: Theme) -> Vec<
     (0..count as usize).filter_map(arrow).collect()
 }
 
-/// Labels beside their marks, off the line if they can, and where neither other marks nor labels are; one without a
+/// A text, the column and row that it belongs to, and how it is written.
+type Word<'a> = (&'a str, (u16, u16), Style);
+
+/// Words beside what they belong to, off the line if they can, and where neither marks nor other words are; one without a
 /// place is left out.
-fn labels(
-    marked: &[(&Mark, (u16, u16))],
-    fixed: &[Sign],
-    line: &[Sign],
-    area: Rect,
-    theme: Theme,
-) -> Vec<Sign> {
+fn labels(words: &[Word<'_>], fixed: &[Sign], line: &[Sign], area: Rect) -> Vec<Sign> {
     let mut taken: Vec<(u16, u16, u16)> = fixed.iter().map(|s| (s.1, s.0, s.0)).collect();
     let mut signs = Vec::new();
-    for (mark, (column, row)) in marked {
-        let wide = columns(&mark.label);
+    for (word, (column, row), style) in words {
+        let wide = columns(word);
         let (right, left) = (column + 2, column.wrapping_sub(wide + 1));
         let (above, below) = (row.wrapping_sub(1), row + 1);
         let places = [
@@ -200,8 +225,8 @@ fn labels(
         let Some((x, y)) = off.or_else(|| places.iter().find(|p| is_free(p))).copied() else {
             continue;
         };
-        for (symbol, at) in mark.label.chars().zip(x..area.width) {
-            signs.push((at, y, symbol, theme.warning()));
+        for (symbol, at) in word.chars().zip(x..area.width) {
+            signs.push((at, y, symbol, *style));
         }
         taken.push((y, x, x + wide));
     }
@@ -209,7 +234,7 @@ fn labels(
 }
 
 /// The column and row that hold a place in dots; none outside, or for no number.
-fn cell((x, y): (f64, f64), area: Rect) -> Option<(u16, u16)> {
+pub fn cell((x, y): (f64, f64), area: Rect) -> Option<(u16, u16)> {
     let (wide, high) = (f64::from(area.width) * 2.0, f64::from(area.height) * 4.0);
     let inside = x >= 0.0 && y >= 0.0 && x < wide && y < high;
     inside.then(|| ((x / 2.0) as u16, (y / 4.0) as u16))
@@ -271,7 +296,7 @@ mod tests {
             p
         };
         let points: Vec<PathPoint> = points.iter().map(point).collect();
-        let track = Track::new(&points, marks, |p| p, theme.arm(0), area, theme);
+        let track = Track::new(&points, marks, ["", ""], |p| p, theme.arm(0), area, theme);
         track.draw(|_, _| Style::default(), &mut buf);
         buf
     }

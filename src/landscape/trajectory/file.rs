@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -110,7 +110,7 @@ fn halves(values: &[f16]) -> Entry<'static> {
 }
 
 impl Content {
-    /// Writes the file aside and renames it.
+    /// Writes the file aside, syncs and renames it: a checkpoint that follows it stands for it too.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -131,7 +131,11 @@ impl Content {
         let bytes = safetensors::serialize(tensors, Some(told))
             .map_err(|e| failed(io::Error::other(e.to_string())))?;
         let aside = path.with_extension("partial");
-        let written = fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path));
+        let written = File::create(&aside).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&aside, path)
+        });
         written.map_err(|source| {
             let _ = fs::remove_file(&aside);
             failed(source)

@@ -7,3 +7,4 @@ mod values;
 
 pub use axes::Axes;
 pub use store::{Moment, Point, Room, Store, StoreError};
+pub use values::Values;

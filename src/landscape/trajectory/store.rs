@@ -68,6 +68,9 @@ pub enum StoreError {
     /// It is not on disk; it is kept in memory if there was room.
     #[error("a snapshot was not written: {0}")]
     File(#[from] FileError),
+    /// Others that lie on disk alone are not there any more; the new one is kept.
+    #[error("{0} snapshots can be read no more: the path goes on without them")]
+    Lost(usize),
 }
 
 /// One kept snapshot.
@@ -143,8 +146,16 @@ impl Store {
         }
     }
 
+    /// Removes all snapshots from the folder: those of an arm that was lost with its fork are no part of the path of another
+    /// that has its name.
+    pub fn forget_all(&self) {
+        for step in self.on_disk() {
+            let _ = fs::remove_file(file::path(&self.folder, step));
+        }
+    }
+
     /// Reads the snapshots in the folder that are newer than those here, up to `last`. What cannot be read is left out
-    /// and told.
+    /// and told; a file that is broken is removed, so that it holds up nobody else.
     pub fn restore(&mut self, last: u64, room: &mut Room) -> Vec<FileError> {
         let mut told = Vec::new();
         let here = self.rows.last().map(|r| r.step);
@@ -161,18 +172,27 @@ impl Store {
             }
             match Content::read(&path, self.first.len(), self.statistics) {
                 Ok(content) => self.take_up(step, content, room),
-                Err(error) => told.push(error),
+                Err(error) => {
+                    if matches!(error, FileError::Content { .. }) {
+                        let _ = fs::remove_file(&path);
+                    }
+                    told.push(error);
+                }
             }
         }
         told
     }
 
-    /// Adds what a file holds; a path begins with a first snapshot.
+    /// Adds what a file holds. A path begins with a first snapshot, from which the others differ: what comes before one is
+    /// of another path.
     fn take_up(&mut self, step: u64, content: Content, room: &mut Room) {
         match content.theta {
-            Some(theta) if self.rows.is_empty() => self.first = theta,
-            None if !self.rows.is_empty() => {}
-            _ => return,
+            Some(theta) => {
+                self.let_go(room);
+                self.first = theta;
+            }
+            None if self.rows.is_empty() => return,
+            None => {}
         }
         self.push(step, content.loss, content.difference, room);
     }
@@ -191,7 +211,8 @@ impl Store {
     /// there already changes nothing.
     ///
     /// # Errors
-    /// When the weights are not finite, or it could not be written; then it is kept if memory has room for it.
+    /// When the weights are not finite; when it could not be written: then it is kept if memory has room for it; when
+    /// earlier ones are lost.
     pub fn insert(&mut self, moment: Moment, room: &mut Room) -> Result<(), StoreError> {
         let Moment { step, theta, running, batches, loss } = moment;
         if self.rows.last().is_some_and(|r| r.step >= step) {
@@ -216,10 +237,20 @@ impl Store {
         let made = made.map_err(|source| FileError::Io { path: self.folder.clone(), source });
         let written = made.and_then(|()| content.write(&path));
         let fits = content.difference.bytes() <= room.left;
+        let mut lost = 0;
         if written.is_ok() || fits {
-            self.push(step, loss, content.difference, room);
+            lost = self.push(step, loss, content.difference, room);
         }
-        Ok(written?)
+        written?;
+        if lost > 0 { Err(StoreError::Lost(lost)) } else { Ok(()) }
+    }
+
+    /// Lets go of everything that is in memory.
+    pub fn let_go(&mut self, room: &mut Room) {
+        room.left += self.rows.iter().filter_map(|r| Some(r.held.as_ref()?.bytes())).sum::<u64>();
+        self.rows.clear();
+        self.gram.clear();
+        (self.axes, self.frozen) = (None, None);
     }
 
     /// Lets go of what is not kept once `newest` is the newest.
@@ -227,20 +258,26 @@ impl Store {
         let Some(first) = self.rows.first().map(|r| r.step) else { return };
         let stays: Vec<bool> =
             self.rows.iter().map(|r| self.thinning.keeps(first, newest, r.step)).collect();
-        let count = self.rows.len();
-        let entries = self.gram.iter().enumerate();
-        let entries = entries.filter(|(i, _)| stays[i / count] && stays[i % count]);
-        self.gram = entries.map(|(_, v)| *v).collect();
         for (row, _) in self.rows.iter().zip(&stays).filter(|(_, stays)| !**stays) {
             room.left += row.held.as_ref().map_or(0, Values::bytes);
             // One that cannot be removed is removed when the run is taken up.
             let _ = fs::remove_file(file::path(&self.folder, row.step));
         }
-        let mut stays = stays.into_iter();
-        self.rows.retain(|_| stays.next().unwrap_or(true));
+        self.retain(&stays);
     }
 
-    fn push(&mut self, step: u64, loss: f64, values: Values, room: &mut Room) {
+    /// Leaves the rows that stay, and their products.
+    fn retain(&mut self, stays: &[bool]) {
+        let count = self.rows.len();
+        let entries = self.gram.iter().enumerate();
+        let entries = entries.filter(|(i, _)| stays[i / count] && stays[i % count]);
+        self.gram = entries.map(|(_, v)| *v).collect();
+        let mut stays = stays.iter();
+        self.rows.retain(|_| stays.next().copied().unwrap_or(true));
+    }
+
+    /// Adds a row behind the others; how many of those were lost because their file cannot be read.
+    fn push(&mut self, step: u64, loss: f64, values: Values, room: &mut Room) -> usize {
         let mut moved = vec![0.0f32; self.first.len()];
         values.add_to(&mut moved, 1.0);
         for part in &self.still {
@@ -248,8 +285,12 @@ impl Store {
                 part.fill(0.0);
             }
         }
-        let mut products: Vec<f64> =
-            self.rows.iter().map(|row| self.with_values(row, |v| v.dot(&moved))).collect();
+        let products = self.rows.iter().map(|row| self.with_values(row, |v| v.dot(&moved)));
+        let products: Vec<Option<f64>> = products.collect();
+        // What none can be multiplied with would leave no plane at all, for as long as it is kept.
+        self.retain(&products.iter().map(Option::is_some).collect::<Vec<_>>());
+        let lost = products.len() - self.rows.len();
+        let mut products: Vec<f64> = products.into_iter().flatten().collect();
         products.push(dot(&moved, &moved));
         let count = self.rows.len();
         let mut gram = Vec::with_capacity((count + 1) * (count + 1));
@@ -265,13 +306,14 @@ impl Store {
         }
         let held = room.take(values.bytes()).then_some(values);
         self.rows.push(Row { step, loss, held });
+        lost
     }
 
-    /// What `take` makes of a row's numbers, read from disk if they are there alone; NaN if they cannot be read.
-    fn with_values(&self, row: &Row, take: impl FnOnce(&Values) -> f64) -> f64 {
+    /// What `take` makes of a row's numbers, read from disk if they are there alone; none if they cannot be read.
+    fn with_values(&self, row: &Row, take: impl FnOnce(&Values) -> f64) -> Option<f64> {
         match &row.held {
-            Some(values) => take(values),
-            None => self.read(row.step).map_or(f64::NAN, |values| take(&values)),
+            Some(values) => Some(take(values)),
+            None => self.read(row.step).map(|values| take(&values)),
         }
     }
 
@@ -314,9 +356,10 @@ impl Store {
     pub fn freeze(&mut self) {
         let Some(axes) = self.axes.clone() else { return };
         let Some(last) = self.rows.last() else { return };
-        let origin = [0, 1].map(|i| self.with_values(last, |v| v.dot(axes.axis(i))));
+        let along = |i: usize| self.with_values(last, |v| v.dot(axes.axis(i)));
+        let (Some(x), Some(y)) = (along(0), along(1)) else { return };
         let places = axes.places.iter().copied().collect();
-        self.frozen = Some(Frozen { axes, origin, places });
+        self.frozen = Some(Frozen { axes, origin: [x, y], places });
     }
 
     /// The axes in which the path is told: frozen ones, else those laid last.

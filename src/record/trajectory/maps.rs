@@ -6,13 +6,14 @@ use std::time::SystemTime;
 
 use crate::landscape::file::SurfaceFile;
 use crate::landscape::source::steps;
+use crate::landscape::trajectory::file as snapshot;
 
 /// Where surfaces lie in a run folder.
 const SURFACES: &str = "surfaces";
 /// The plane of a path, as files and their names say it.
 const PCA: &str = "pca";
-/// Checkpoints below which `surface --plane pca` has no plane.
-const FEWEST_CHECKPOINTS: usize = 3;
+/// Checkpoints, or snapshots and a checkpoint, below which `surface --plane pca` has no plane.
+const FEWEST: usize = 3;
 
 /// A map in the plane of an arm's path.
 #[derive(Clone, Debug)]
@@ -68,11 +69,15 @@ fn is_laid(content: &SurfaceFile, arm: &str) -> bool {
 pub fn hint(folder: &Path, arm: &str) -> String {
     let weights = |step: &PathBuf| step.join(format!("{arm}.safetensors")).is_file();
     let kept = steps(folder).iter().filter(|(_, step)| weights(step)).count();
+    let snapshots = snapshot::steps(&folder.join(snapshot::FOLDER).join(arm)).len();
     let folder = folder.display();
-    if kept >= FEWEST_CHECKPOINTS {
-        format!(
-            "landscope surface {folder} --arm {arm} --plane pca --y=auto makes one of its {kept} checkpoints"
-        )
+    let of = match (kept, snapshots) {
+        (1.., n) if n + 1 >= FEWEST => Some(format!("{n} snapshots")),
+        (FEWEST.., _) => Some(format!("{kept} checkpoints")),
+        _ => None,
+    };
+    if let Some(of) = of {
+        format!("landscope surface {folder} --arm {arm} --plane pca --y=auto makes one of its {of}")
     } else {
         "a run draws it by itself with --set map.plane=pca, or keeps checkpoints for it with \
          --set checkpoint.every=50 --set checkpoint.keep=0"

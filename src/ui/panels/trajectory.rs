@@ -16,7 +16,7 @@ use crate::ui::field::{Field, Fill, Taken, color_bar, dots};
 use crate::ui::format;
 use crate::ui::paint::{Piece, footnote, put, text};
 use crate::ui::theme::Theme;
-use crate::ui::track::{Mark, Track, end_symbols, mark_symbol};
+use crate::ui::track::{Mark, Track, angle_key, end_symbols, mark_symbol};
 use crate::ui::view::{PanelId, ViewState};
 
 /// Rows from which on the loss has its colour bar.
@@ -41,7 +41,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     let inner = framed(PanelId::Trajectory, &title, view, area, buf);
     if snapshot.arms.values().all(|a| a.path.points.len() < 2) {
         let hint = match snapshot.phase {
-            Phase::Ended(_) => "no snapshots of the weights were kept",
+            Phase::Ended(_) => "no path was kept, or no map in the plane of one",
             _ => "no snapshots of the weights yet",
         };
         text(buf, inner.x, inner.y, inner.width, hint, theme.dim());
@@ -70,22 +70,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
 /// What colours and characters mean, long and short.
 fn legends(theme: Theme) -> [Vec<Piece>; 3] {
     let dim = |text: &str| (text.to_owned(), theme.dim());
-    let mut angles = Vec::new();
-    if theme.has_colors() && !theme.ascii {
-        angles.push(dim("along "));
-        // In the middle of each tenth.
-        angles.extend((0..9).map(|i| ("━".to_owned(), theme.angle(f64::from(i) * 10.0 + 5.0))));
-        angles.push(dim(" across "));
-        angles.push(("━━".to_owned(), theme.angle(-80.0)));
-        angles.push(dim(" uphill"));
-    } else {
-        let letters = [(0.0, "along"), (45.0, "aslant"), (90.0, "across"), (-90.0, "uphill")];
-        for (degrees, word) in letters {
-            let space = if angles.is_empty() { "" } else { " " };
-            angles.push((format!("{space}{}", theme.angle_letter(degrees)), theme.angle(degrees)));
-            angles.push(dim(&format!(" {word}")));
-        }
-    }
+    let angles = angle_key(theme);
     let (first, newest) = end_symbols(theme);
     let ends = vec![dim(&format!("  {first} start  {newest} now"))];
     let marks = vec![
@@ -134,7 +119,8 @@ fn one(
     };
     let Some(to_dots) = dots(field.grid, area) else { return };
     let marks = marks(snapshot, arm);
-    let track = Track::new(&path.points, &marks, to_dots, theme.arm(index), area, theme);
+    let arm = theme.arm(index);
+    let track = Track::new(&path.points, &marks, ["", ""], to_dots, arm, area, theme);
     if map.is_some() {
         field.draw(area, buf, theme);
         let beside = padded.beside(area);

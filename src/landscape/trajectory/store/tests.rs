@@ -129,6 +129,45 @@ fn a_run_taken_up_has_the_plane_that_it_had() {
     assert_eq!((told.len(), third.rows.len()), (1, after.rows.len() - 1));
 }
 
+/// As of a fork that was lost with its checkpoint, whose name another has now.
+#[test]
+fn a_path_begins_at_its_own_first_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut lost, plan) = store(dir.path(), SnapshotPrecision::F16, 16);
+    let mut room = Room { left: ROOMY };
+    walk(&mut lost, &plan, 8, &mut room);
+    let (mut own, _) = store(dir.path(), SnapshotPrecision::F16, 16);
+    for step in [10, 12, 14, 16] {
+        own.insert(moment(&plan, step), &mut room).unwrap();
+    }
+    let (mut again, _) = store(dir.path(), SnapshotPrecision::F16, 16);
+    let mut room = Room { left: ROOMY };
+    assert!(again.restore(16, &mut room).is_empty());
+    assert_eq!(again.steps().collect::<Vec<_>>(), [10, 12, 14, 16]);
+    assert_eq!((&again.first, &again.gram), (&own.first, &own.gram));
+    let held = again.rows.iter().filter_map(|r| r.held.as_ref());
+    assert_eq!(ROOMY - room.left, held.map(Values::bytes).sum::<u64>(), "and no memory is lost");
+    again.forget_all();
+    assert!(again.on_disk().is_empty());
+}
+
+#[test]
+fn what_is_lost_from_the_disk_is_told_and_the_path_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, plan) = store(dir.path(), SnapshotPrecision::F16, 16);
+    let mut none = Room { left: 0 };
+    walk(&mut store, &plan, 12, &mut none);
+    for step in [4, 6] {
+        std::fs::remove_file(file::path(&dir.path().join("skip"), step)).unwrap();
+    }
+    let told = store.insert(moment(&plan, 14), &mut none).unwrap_err();
+    assert!(matches!(told, StoreError::Lost(2)), "{told}");
+    assert_eq!(store.steps().collect::<Vec<_>>(), [0, 2, 8, 10, 12, 14]);
+    assert_eq!(store.gram.len(), 36);
+    assert_eq!(store.lay_axes().map(|a| a.step), Some(14));
+    assert!(store.insert(moment(&plan, 16), &mut none).is_ok());
+}
+
 #[test]
 fn frozen_axes_keep_their_points_where_they_were() {
     let dir = tempfile::tempdir().unwrap();
