@@ -7,7 +7,6 @@ use super::maps::{Interrupted, MapArm};
 use super::planes::Laid;
 use crate::arm::{ArmId, ArmName};
 use crate::config::MapSpec;
-use crate::geometry::crossing::{Gap, gap, value_under};
 use crate::landscape::about::{About, word};
 use crate::landscape::crew::Means;
 use crate::landscape::direction::{DirectionSpec, by_parameter};
@@ -18,8 +17,7 @@ use crate::landscape::plane::{Plane, axes};
 use crate::landscape::refine::Refinement;
 use crate::landscape::span::Span;
 use crate::landscape::surface::Surface;
-use crate::landscape::trajectory::Point;
-use crate::telemetry::event::{PathGap, TrajectorySample};
+use crate::telemetry::event::TrajectorySample;
 use crate::train::device::TorchError;
 
 /// Lines on a side below which a map shows nothing worth a look.
@@ -113,17 +111,13 @@ impl ArmMap {
     /// What is told of the path in the map's plane, if it is one's.
     pub fn path_sample(&self, t: f64) -> Option<TrajectorySample> {
         let path = self.path.as_ref()?;
-        let surface = self.surface();
-        let under = |(_, place, loss): &Point| (*loss, value_under(surface.grid(), *place));
-        let pairs: Vec<(f64, f64)> = path.points.iter().map(under).collect();
-        let Gap { median, max, relative } = gap(&pairs);
         Some(TrajectorySample {
             arm: self.name.clone(),
             step: self.step,
             t,
             snapshots: path.points.len(),
             explained: path.axes.shares.to_vec(),
-            gap: PathGap { median, max, relative },
+            gap: trajectory(path).gap(self.surface().grid()),
         })
     }
 
@@ -218,13 +212,20 @@ impl ArmMap {
         let directions = plane.directions().iter().map(|d| by_parameter(plane.plan(), d));
         let directions = directions.collect::<Result<_, _>>()?;
         let images = images.to_vec();
-        let trajectory = self.path.as_ref().map(|path| Trajectory {
-            xs: path.points.iter().map(|(_, (x, _), _)| *x).collect(),
-            ys: path.points.iter().map(|(_, (_, y), _)| *y).collect(),
-            steps: path.points.iter().map(|(step, ..)| *step).collect(),
-            loss: path.points.iter().map(|(_, _, loss)| *loss).collect(),
-        });
+        let trajectory = self.path.as_deref().map(trajectory);
         let surface = SurfaceFile::of(self.surface());
         Ok(SurfaceFile { about, images, directions, trajectory, ..surface })
     }
+}
+
+/// A path as a file holds it.
+fn trajectory(path: &Laid) -> Trajectory {
+    let (mut xs, mut ys, mut steps, mut losses) = (vec![], vec![], vec![], vec![]);
+    for (step, (x, y), loss) in &path.points {
+        xs.push(*x);
+        ys.push(*y);
+        steps.push(*step);
+        losses.push(*loss);
+    }
+    Trajectory { xs, ys, steps, loss: losses }
 }

@@ -3,7 +3,6 @@
 use super::angle::isocurve_angle_deg;
 use super::bilinear;
 use super::contour::Grid;
-use super::levels::quantiles;
 use super::scale::LOG_SHIFT;
 
 /// The map under a place in its coordinates; NaN outside it or where it is unknown.
@@ -44,7 +43,7 @@ pub fn stretch_angles(grid: Grid<'_>, path: &[(f64, f64)]) -> Vec<f64> {
 /// How far a map is from the true values on a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gap {
-    /// Median of |map - true|; NaN without a point that has both.
+    /// Median of |map - true| over the path's length; NaN without a point that has both.
     pub median: f64,
     /// Largest.
     pub max: f64,
@@ -52,18 +51,54 @@ pub struct Gap {
     pub relative: f64,
 }
 
-/// The gap over points of (true, map) values; points without one of them do not count.
-pub fn gap(points: &[(f64, f64)]) -> Gap {
-    let both: Vec<&(f64, f64)> =
-        points.iter().filter(|(truth, map)| truth.is_finite() && map.is_finite()).collect();
-    let gaps: Vec<f64> = both.iter().map(|(truth, map)| (map - truth).abs()).collect();
-    let [median, max] = quantiles(&gaps, &[0.5, 1.0])[..] else {
-        return Gap { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
-    };
-    let share = |(truth, map): &&(f64, f64)| (map - truth).abs() / (truth + LOG_SHIFT);
-    let shares: Vec<f64> = both.iter().map(share).collect();
-    let relative = quantiles(&shares, &[0.5]).first().copied().unwrap_or(f64::NAN);
-    Gap { median, max, relative }
+/// A point of a path: its place on the map, the true value there, and the map's.
+pub type Told = ((f64, f64), f64, f64);
+
+/// The gap over a path; points without one of the values do not count. Each point stands for half of the stretches beside
+/// it: a path that ends on the spot for half of its steps is not judged by its end.
+pub fn gap(points: &[Told]) -> Gap {
+    let places: Vec<(f64, f64)> = points.iter().map(|(place, ..)| *place).collect();
+    let known = points.iter().zip(lengths(&places));
+    let known = known.filter(|((_, truth, map), _)| truth.is_finite() && map.is_finite());
+    let (mut gaps, mut shares) = (Vec::new(), Vec::new());
+    for ((_, truth, map), length) in known {
+        let gap = (map - truth).abs();
+        gaps.push((gap, length));
+        shares.push((gap / (truth + LOG_SHIFT), length));
+    }
+    let max = gaps.iter().fold(f64::NAN, |most, (gap, _)| most.max(*gap));
+    Gap { median: weighted_median(gaps), max, relative: weighted_median(shares) }
+}
+
+/// Half the length of the stretches beside each point; 1 each for a path of no length.
+fn lengths(places: &[(f64, f64)]) -> Vec<f64> {
+    let mut lengths = vec![0.0; places.len()];
+    for (index, pair) in places.windows(2).enumerate() {
+        let half = 0.5 * (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
+        if half.is_finite() {
+            lengths[index] += half;
+            lengths[index + 1] += half;
+        }
+    }
+    if lengths.iter().all(|l| *l == 0.0) { vec![1.0; places.len()] } else { lengths }
+}
+
+/// The value up to which half of the weight lies; in the middle of two where it falls between them.
+fn weighted_median(mut values: Vec<(f64, f64)>) -> f64 {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = 0.5 * values.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut below = 0.0;
+    for (index, (value, weight)) in values.iter().enumerate() {
+        below += weight;
+        if below > half {
+            return *value;
+        }
+        if below == half && *weight > 0.0 {
+            let next = values[index + 1..].iter().find(|(_, weight)| *weight > 0.0);
+            return next.map_or(*value, |(next, _)| 0.5 * (value + next));
+        }
+    }
+    f64::NAN
 }
 
 #[cfg(test)]
@@ -110,10 +145,24 @@ mod tests {
         }
         let flat = Grid { values: &vec![1.0; values.len()], ..grid };
         assert!(stretch_angles(flat, &[(0.0, 0.0), (1.0, 1.0)])[0].is_nan());
-        assert!(gap(&[(f64::NAN, 1.0), (1.0, f64::NAN)]).median.is_nan());
-        let found = gap(&[(0.9, 1.4), (1.9, 2.0), (2.9, 2.6), (f64::NAN, 0.0)]);
-        // 0.5, 0.1, 0.3 of 1, 2, 3.
-        assert!((found.median - 0.3).abs() < 1e-12 && (found.relative - 0.1).abs() < 1e-12);
-        assert!((found.max - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_gap_is_judged_along_the_path() {
+        let nan = f64::NAN;
+        let on = |x: f64, truth: f64, map: f64| ((x, 0.0), truth, map);
+        assert!(gap(&[on(0.0, nan, 1.0), on(1.0, 1.0, nan)]).median.is_nan());
+        assert!(gap(&[]).median.is_nan());
+        // Even: 0.5, 0.1, 0.3 of 1, 2, 3; the ends stand for half as much as the middle.
+        let found = gap(&[on(0.0, 0.9, 1.4), on(1.0, 1.9, 2.0), on(2.0, 2.9, 2.6)]);
+        assert!((found.median - 0.2).abs() < 1e-12 && (found.max - 0.5).abs() < 1e-12);
+        assert!((found.relative - 0.075).abs() < 1e-12, "{found:?}");
+        // Off by 2 all the way; then twenty points on the spot, where the map is right.
+        let mut path = vec![on(9.0, 1.0, 3.0), on(6.0, 1.0, 3.0), on(3.0, 1.0, 3.0)];
+        path.extend([on(0.0, 0.5, 0.5); 20]);
+        assert_eq!((gap(&path).median, gap(&path).max), (2.0, 2.0));
+        // A path of no length: each point as much as another.
+        let found = gap(&[on(1.0, 1.0, 1.5), on(1.0, 1.0, 1.1), on(1.0, 1.0, 1.2)]);
+        assert!((found.median - 0.2).abs() < 1e-12, "{found:?}");
     }
 }

@@ -5,6 +5,8 @@ use noisy_float::types::{N64, n64};
 
 /// Bins of a histogram: 10 degrees each, as fine as some hundred steps tell apart.
 pub const BINS: usize = 9;
+/// Beyond this, whichever way, a step crosses the isocurve more than it follows it.
+pub const ACROSS_DEG: f64 = 45.0;
 /// Degrees of a bin.
 pub const BIN_DEG: f64 = 90.0 / BINS as f64;
 

@@ -23,6 +23,11 @@ impl Thinning {
         Self::new(steps.div_ceil(keep as u64 - 2), keep)
     }
 
+    /// Steps between snapshots at first.
+    pub fn every(self) -> u64 {
+        self.every
+    }
+
     /// Steps between snapshots once `done` steps are made.
     fn distance(self, done: u64) -> u64 {
         let mut distance = self.every;

@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::figures::{narrow, widen};
-use crate::telemetry::event::PathGap;
-use crate::telemetry::path::{PathPoint, PathView};
+use crate::telemetry::path::{PathGap, PathPoint, PathView};
 use crate::telemetry::snapshot::LossMap;
 
 /// Points to a piece: new ones are rare, so that the last piece is seldom sent again.

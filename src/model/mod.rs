@@ -11,6 +11,7 @@ mod pass;
 mod plan;
 mod probes;
 mod state;
+mod tensor_bytes;
 mod threads;
 
 pub use batch_statistics::forward_with_batch_statistics;
@@ -26,4 +27,5 @@ pub use plan::{
 };
 pub use probes::Probes;
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
+pub use tensor_bytes::TensorBytes;
 pub use threads::use_threads;

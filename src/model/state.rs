@@ -1,14 +1,13 @@
 //! State dicts as safetensors, by PyTorch's names: what `load_state_dict(strict=True)` of the same network accepts, and
 //! what PyTorch saves.
 
-use std::borrow::Cow;
-
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use tch::{Device, TchError, Tensor};
 
 use super::network::Weights;
 use super::plan::Plan;
+use super::tensor_bytes::TensorBytes;
 
 /// Why a state dict could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,37 +36,11 @@ pub enum StateError {
     Torch(#[from] TchError),
 }
 
-/// One tensor's bytes, little-endian as safetensors wants them.
-struct Entry {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl safetensors::View for &Entry {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn floats(name: String, shape: Vec<usize>, tensor: &Tensor) -> Result<Entry, TchError> {
+/// A tensor's numbers, copied off its device.
+fn floats(shape: Vec<usize>, tensor: &Tensor) -> Result<TensorBytes, TchError> {
     let values: Vec<f32> =
         tensor.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?.try_into()?;
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    Ok(Entry { name, dtype: Dtype::F32, shape, bytes })
+    Ok(TensorBytes::singles(shape, &values))
 }
 
 /// The state dict of `weights` as a safetensors file in memory.
@@ -78,22 +51,18 @@ pub fn state_bytes(plan: &Plan, weights: &Weights) -> Result<Vec<u8>, StateError
     let mut entries = Vec::new();
     for p in &plan.params {
         let shape = p.shape.iter().map(|n| n.unsigned_abs() as usize).collect();
-        entries.push(floats(p.name.clone(), shape, &plan.unpack(&weights.theta, p)?)?);
+        entries.push((p.name.clone(), floats(shape, &plan.unpack(&weights.theta, p)?)?));
     }
     for n in &plan.norms {
         for (part, base) in [("running_mean", 0), ("running_var", plan.statistics())] {
             let values = weights.running.f_narrow(0, base + n.offset, n.channels)?;
-            entries.push(floats(format!("{}.{part}", n.name), vec![n.channels as usize], &values)?);
+            let bytes = floats(vec![n.channels as usize], &values)?;
+            entries.push((format!("{}.{part}", n.name), bytes));
         }
-        entries.push(Entry {
-            name: format!("{}.num_batches_tracked", n.name),
-            dtype: Dtype::I64,
-            shape: Vec::new(),
-            bytes: weights.batches.to_le_bytes().to_vec(),
-        });
+        let batches = TensorBytes::count(weights.batches);
+        entries.push((format!("{}.num_batches_tracked", n.name), batches));
     }
-    let named = entries.iter().map(|e| (e.name.as_str(), e));
-    Ok(safetensors::serialize(named, None)?)
+    Ok(safetensors::serialize(entries, None)?)
 }
 
 /// Named flat vectors as a safetensors file in memory: optimizer buffers.
@@ -101,9 +70,9 @@ pub fn state_bytes(plan: &Plan, weights: &Weights) -> Result<Vec<u8>, StateError
 /// # Errors
 /// When torch or the format fails.
 pub fn save_state(vectors: &[(&str, &Tensor)]) -> Result<Vec<u8>, StateError> {
-    let entry = |(name, t): &(&str, &Tensor)| floats((*name).to_owned(), vec![t.numel()], t);
-    let entries = vectors.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    Ok(safetensors::serialize(entries.iter().map(|e| (e.name.as_str(), e)), None)?)
+    let entries = vectors.iter().map(|(name, t)| Ok((*name, floats(vec![t.numel()], t)?)));
+    let entries = entries.collect::<Result<Vec<_>, TchError>>()?;
+    Ok(safetensors::serialize(entries, None)?)
 }
 
 /// Reads a state dict for `plan`, strictly: every tensor there, none besides, each of the right shape.

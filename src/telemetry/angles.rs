@@ -6,14 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::event::StepSample;
 use super::snapshot::Curves;
-use crate::geometry::histogram::{AngleCounts, BINS};
+use crate::geometry::histogram::{ACROSS_DEG, AngleCounts, BINS};
 use crate::geometry::levels::quantiles;
 
 /// Steps behind a running median: the batches of one pass over a small data set, long enough to still the noise of
 /// single batches, short enough to show what a change does.
 pub const MEDIAN_STEPS: usize = 25;
-/// Beyond this a step crosses the isocurve more than it follows it.
-const ACROSS_DEG: f64 = 45.0;
 /// Histograms kept: the first, and those of the newest changes.
 pub const HISTOGRAMS: usize = 8;
 

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::number::{null_as_nan, nulls_as_nan};
+use super::path::PathGap;
 use crate::arm::ArmName;
-use crate::geometry::crossing::Gap;
 
 /// Everything that a run reports, tagged by `event`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -347,45 +347,6 @@ pub struct TrajectorySample {
     pub explained: Vec<f64>,
     /// Between the loss of the weights on the path and the map under them.
     pub gap: PathGap,
-}
-
-/// How far a map in the plane of a path is from the loss of the weights on the path.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PathGap {
-    /// Median over the points of |map - loss|, nats.
-    #[serde(with = "null_as_nan")]
-    pub median: f64,
-    /// Largest, nats.
-    #[serde(with = "null_as_nan")]
-    pub max: f64,
-    /// Median of |map - loss| / (loss + 0.1).
-    #[serde(with = "null_as_nan")]
-    pub relative: f64,
-}
-
-/// Relative gap beyond which a map is not what was trained on: half of the loss itself.
-pub const LARGE_GAP: f64 = 0.5;
-
-impl PathGap {
-    /// Whether the map is far from the losses on the path.
-    pub fn is_large(&self) -> bool {
-        self.relative > LARGE_GAP
-    }
-
-    /// No map, or no point on it.
-    pub const NONE: Self = Self { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
-}
-
-impl From<Gap> for PathGap {
-    fn from(Gap { median, max, relative }: Gap) -> Self {
-        Self { median, max, relative }
-    }
-}
-
-impl Default for PathGap {
-    fn default() -> Self {
-        Self::NONE
-    }
 }
 
 /// A complete checkpoint.

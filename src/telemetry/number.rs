@@ -59,6 +59,21 @@ pub fn level(value: f64) -> String {
     }
 }
 
+/// A setting as people type it: `0.1`, `5e-4`, `64`; to three digits where it is small, which a schedule's factor leaves
+/// no zeros of.
+pub fn setting(value: f64) -> String {
+    if value == 0.0 || value.abs() >= 0.01 || !value.is_finite() {
+        return level(value);
+    }
+    let text = format!("{value:.2e}");
+    match text.split_once('e') {
+        Some((digits, power)) => {
+            format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::{Deserialize, Serialize};
@@ -69,6 +84,13 @@ mod tests {
         one: f64,
         #[serde(with = "super::nulls_as_nan")]
         many: Vec<f64>,
+    }
+
+    #[test]
+    fn settings_are_as_they_are_typed() {
+        let told = [0.0, 64.0, 0.1, 0.05, 5e-4, 0.1 * 0.1 * 0.1, 1.25e-5, f64::NAN];
+        let wanted = ["0", "64", "0.1", "0.05", "5e-4", "1e-3", "1.25e-5", "-"];
+        assert_eq!(told.map(super::setting), wanted);
     }
 
     #[test]

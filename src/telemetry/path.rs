@@ -2,11 +2,49 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::PathGap;
 use super::number::{null_as_nan, nulls_as_nan};
 use super::snapshot::LossMap;
 use crate::geometry::contour::Grid;
 use crate::geometry::crossing;
+
+/// How far a map in the plane of a path is from the loss of the weights on the path.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathGap {
+    /// Median over the path's length of |map - loss|, nats.
+    #[serde(with = "null_as_nan")]
+    pub median: f64,
+    /// Largest, nats.
+    #[serde(with = "null_as_nan")]
+    pub max: f64,
+    /// Median of |map - loss| / (loss + 0.1).
+    #[serde(with = "null_as_nan")]
+    pub relative: f64,
+}
+
+/// Relative gap beyond which a map is not what was trained on: half of the loss itself.
+pub const LARGE_GAP: f64 = 0.5;
+
+impl PathGap {
+    /// Whether the map is far from the losses on the path.
+    pub fn is_large(&self) -> bool {
+        self.relative > LARGE_GAP
+    }
+
+    /// No map, or no point on it.
+    pub const NONE: Self = Self { median: f64::NAN, max: f64::NAN, relative: f64::NAN };
+}
+
+impl From<crossing::Gap> for PathGap {
+    fn from(crossing::Gap { median, max, relative }: crossing::Gap) -> Self {
+        Self { median, max, relative }
+    }
+}
+
+impl Default for PathGap {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 /// One arm's path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,8 +100,8 @@ impl PathView {
             point.drawn = crossing::value_under(grid, (point.x, point.y));
             point.angle_deg = angles.get(index).copied().unwrap_or(f64::NAN);
         }
-        let pairs: Vec<(f64, f64)> = self.points.iter().map(|p| (p.loss, p.drawn)).collect();
-        self.gap = crossing::gap(&pairs).into();
+        let told: Vec<_> = self.points.iter().map(|p| ((p.x, p.y), p.loss, p.drawn)).collect();
+        self.gap = crossing::gap(&told).into();
     }
 
     /// Reads off the map the loss under each point, and nothing else.

@@ -14,7 +14,7 @@ const FEWEST: usize = 2;
 pub struct Passes {
     /// Mean cross-entropy over the batch, nats (scalar).
     pub loss: Tensor,
-    /// Images classified rightly (scalar).
+    /// Images classified rightly (scalar); 0 where they were not to be counted.
     pub right: Tensor,
     /// Images.
     pub images: usize,
@@ -31,6 +31,7 @@ pub fn passes(
     course: &Course,
     picked: &Picked,
     most: Option<usize>,
+    count_right: bool,
     mut probes: Option<&mut Probes>,
 ) -> Result<Passes, TchError> {
     let images = picked.indices.len();
@@ -51,8 +52,10 @@ pub fn passes(
             loss = loss.f_mul_scalar(size as f64 / images as f64)?;
         }
         loss.f_backward()?;
-        let right = logits.f_detach()?.f_argmax(1, false)?.f_eq_tensor(&batch.labels)?;
-        right_sum = right_sum.f_add(&right.f_sum(Kind::Float)?)?;
+        if count_right {
+            let right = logits.f_detach()?.f_argmax(1, false)?.f_eq_tensor(&batch.labels)?;
+            right_sum = right_sum.f_add(&right.f_sum(Kind::Float)?)?;
+        }
         loss_sum = loss_sum.f_add(&loss.f_detach()?)?;
     }
     Ok(Passes { loss: loss_sum, right: right_sum, images })
@@ -112,7 +115,7 @@ mod tests {
         };
         let run = |most| {
             let mut net = Network::new(Arc::clone(&plan), &weights, Device::Cpu).unwrap();
-            let passes = passes(&mut net, &course, &picked, most, None).unwrap();
+            let passes = passes(&mut net, &course, &picked, most, true, None).unwrap();
             let figures = [&passes.loss, &passes.right].map(|t| t.double_value(&[]));
             (Vec::<f32>::try_from(net.grad()).unwrap(), figures, passes.images)
         };

@@ -176,7 +176,7 @@ impl Trainee {
 
         let probes = with_blocks.then_some(&mut self.probes);
         let most = spec.train.micro_batch;
-        let passes = passes(&mut self.net, course, &picked, most, probes)?;
+        let passes = passes(&mut self.net, course, &picked, most, recorded, probes)?;
 
         let _no_grad = tch::no_grad_guard();
         let gauges = match recorded {

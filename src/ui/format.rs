@@ -1,12 +1,7 @@
 //! Figures as short text: at most seven columns each, a dash where there is no figure.
 
 use crate::telemetry::event::{ControlChange, FORK, PAUSED};
-pub use crate::telemetry::number::{level, short};
-
-/// A setting as it was typed: `0.1`, `5e-4`, `64`.
-pub fn setting(value: f64) -> String {
-    if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { format!("{value}") }
-}
+pub use crate::telemetry::number::{level, setting, short};
 
 /// A change of the run, as an answer to who made it.
 pub fn change(change: &ControlChange) -> String {

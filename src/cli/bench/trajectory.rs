@@ -8,6 +8,7 @@ use super::super::args::BenchArgs;
 use super::super::say::say;
 use super::{Subject, experiment, median, ratios, time};
 use crate::config::{Experiment, Length};
+use crate::geometry::thinning::Thinning;
 use crate::train::tune;
 
 /// Times runs with and without paths in turn and prints the ratio.
@@ -58,7 +59,7 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
 /// Steps between snapshots in the run that a config describes.
 pub(super) fn every(run: &Experiment) -> u64 {
     match (run.trajectory.every, run.length) {
-        (0, Length::Steps(steps)) => steps.div_ceil(run.trajectory.keep.max(3) as u64 - 2).max(1),
+        (0, Length::Steps(steps)) => Thinning::filling(run.trajectory.keep, steps).every(),
         // A run of whole epochs is long: its snapshots are far apart, and its own length is not known without its data.
         (0, Length::Epochs(_)) => 100,
         (every, _) => every,

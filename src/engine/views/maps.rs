@@ -4,8 +4,7 @@ use super::Views;
 use crate::arm::ArmId;
 use crate::engine::message::{MapPass, PathUpdate};
 use crate::geometry::levels::{LEVELS, common_top, quantile_levels};
-use crate::telemetry::event::PathGap;
-use crate::telemetry::path::PathView;
+use crate::telemetry::path::{PathGap, PathView};
 use crate::telemetry::snapshot::LossMap;
 
 impl Views {

@@ -4,7 +4,7 @@
 use super::Trajectory;
 use crate::geometry::contour::Grid;
 use crate::geometry::crossing::{gap, stretch_angles, value_under};
-use crate::telemetry::event::PathGap;
+use crate::telemetry::path::PathGap;
 
 /// Dataset of [`Trajectory::angles`] in a file, beside `proj_xcoord` and `proj_ycoord`.
 pub const ANGLES: &str = "proj_angle";
@@ -23,8 +23,8 @@ impl Trajectory {
     /// How far the map lies from the true losses at the points.
     pub fn gap(&self, map: Grid<'_>) -> PathGap {
         let both = self.places().zip(&self.loss);
-        let pairs: Vec<(f64, f64)> = both.map(|(at, loss)| (*loss, value_under(map, at))).collect();
-        gap(&pairs).into()
+        let told: Vec<_> = both.map(|(at, loss)| (at, *loss, value_under(map, at))).collect();
+        gap(&told).into()
     }
 
     /// The points in the plane, oldest first.

@@ -3,7 +3,6 @@
 //! Tensors: `theta`, flat in the layout of [`crate::model::Network`], of the first snapshot; `difference` from it, of all
 //! others, in half or single precision; `running`, the batch norms' statistics. Metadata: `loss`, nats, and `batches`.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,6 +13,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata};
 
 use super::values::Values;
+use crate::model::TensorBytes;
 
 /// The folder of all arms' snapshots in a run folder, with a folder for each arm.
 pub const FOLDER: &str = "trajectory";
@@ -73,42 +73,6 @@ pub fn steps(folder: &Path) -> Vec<u64> {
     steps
 }
 
-struct Entry<'a> {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Cow<'a, [u8]>,
-}
-
-impl safetensors::View for Entry<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn singles(values: &[f32]) -> Entry<'static> {
-    let mut bytes = vec![0; 4 * values.len()];
-    bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, v)| *b = v.to_le_bytes());
-    Entry { dtype: Dtype::F32, shape: vec![values.len()], bytes: bytes.into() }
-}
-
-fn halves(values: &[f16]) -> Entry<'static> {
-    let mut bytes = vec![0; 2 * values.len()];
-    bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, v)| *b = v.to_le_bytes());
-    Entry { dtype: Dtype::F16, shape: vec![values.len()], bytes: bytes.into() }
-}
-
 impl Content {
     /// Writes the file aside, syncs and renames it: a checkpoint that follows it stands for it too.
     ///
@@ -116,14 +80,17 @@ impl Content {
     /// When the file system refuses.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let failed = |source| FileError::Io { path: path.to_owned(), source };
-        let mut tensors = vec![("running", singles(&self.running))];
+        let mut tensors =
+            vec![("running", TensorBytes::singles(vec![self.running.len()], &self.running))];
         if let Some(theta) = &self.theta {
-            tensors.push(("theta", singles(theta)));
+            tensors.push(("theta", TensorBytes::singles(vec![theta.len()], theta)));
         }
         match &self.difference {
             Values::Zero => {}
-            Values::Half(v) => tensors.push(("difference", halves(v))),
-            Values::Single(v) => tensors.push(("difference", singles(v))),
+            Values::Half(v) => tensors.push(("difference", TensorBytes::halves(vec![v.len()], v))),
+            Values::Single(v) => {
+                tensors.push(("difference", TensorBytes::singles(vec![v.len()], v)))
+            }
         }
         let told = [("loss", self.loss.to_string()), ("batches", self.batches.to_string())];
         let told: HashMap<String, String> =

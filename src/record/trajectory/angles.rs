@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 
+use crate::geometry::histogram::ACROSS_DEG;
 use crate::telemetry::number::null_as_nan;
-
-/// Degrees above which a step crosses the isocurve more than it follows it.
-pub const ACROSS_DEG: f64 = 45.0;
 
 /// What is told of the angles of an arm's steps: NaN where no step has one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -19,7 +17,7 @@ pub struct AngleFigures {
     /// Mean over the last third.
     #[serde(with = "null_as_nan")]
     pub late: f64,
-    /// Share of the steps above [`ACROSS_DEG`], in [0, 1].
+    /// Share of the steps beyond [`ACROSS_DEG`], downhill or up, in [0, 1].
     #[serde(with = "null_as_nan")]
     pub above_45: f64,
 }
@@ -46,7 +44,7 @@ impl AngleFigures {
             let third = third.min(2);
             sums[third] += f64::from(*deg);
             counts[third] += 1;
-            across += u64::from(f64::from(*deg) > ACROSS_DEG);
+            across += u64::from(f64::from(deg.abs()) > ACROSS_DEG);
         }
         // 0 of 0 is NaN: there is no such figure.
         let mean = |third: usize| sums[third] / counts[third] as f64;

@@ -24,7 +24,7 @@ pub struct Change {
 impl Change {
     /// In a few letters: `lr 0.01`, `wd 0`, `batch 128`, `fork b`.
     pub fn word(&self) -> String {
-        let to = super::table::setting(self.to);
+        let to = crate::telemetry::number::setting(self.to);
         match (self.key.as_str(), &self.name) {
             (FORK, Some(name)) => format!("fork {name}"),
             ("weight_decay", _) => format!("wd {to}"),

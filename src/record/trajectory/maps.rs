@@ -79,8 +79,8 @@ pub fn hint(folder: &Path, arm: &str) -> String {
     if let Some(of) = of {
         format!("landscope surface {folder} --arm {arm} --plane pca --y=auto makes one of its {of}")
     } else {
-        "a run draws it by itself with --set map.plane=pca, or keeps checkpoints for it with \
-         --set checkpoint.every=50 --set checkpoint.keep=0"
+        "a run draws it from its third snapshot on, at every map.every steps, where map.plane is pca or both \
+         and trajectory.keep is not 0"
             .to_owned()
     }
 }

@@ -18,8 +18,8 @@ pub use read::read;
 
 use crate::arm::ArmName;
 use crate::config::OptimizerKind;
-use crate::telemetry::event::PathGap;
-use crate::telemetry::number::{null_as_nan, nulls_as_nan};
+use crate::telemetry::number::{null_as_nan, nulls_as_nan, setting};
+use crate::telemetry::path::PathGap;
 
 /// Why a run's paths cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +115,7 @@ impl ArmFigures {
 
     /// What tells this arm from others: `sgd, weight decay 5e-4, batch 128`, as it began.
     pub fn settings(&self) -> String {
-        let (optimizer, decay) = (table::name(self.optimizer), table::setting(self.weight_decay));
+        let (optimizer, decay) = (self.optimizer.word(), setting(self.weight_decay));
         format!("{optimizer}, weight decay {decay}, batch {}", self.batch)
     }
 }

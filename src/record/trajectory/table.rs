@@ -1,57 +1,31 @@
 //! The figures as a table for people, or as an object a line.
 
 use super::ArmFigures;
-use crate::config::OptimizerKind;
-use crate::telemetry::event::{FORK, PathGap};
-use crate::telemetry::number::{level, short};
+use crate::telemetry::event::FORK;
+use crate::telemetry::number::{setting, short};
+use crate::telemetry::path::PathGap;
 
 /// Columns between two columns.
 const BETWEEN: &str = "  ";
 /// What follows the table.
 const NOTE: &str = "\
 angles: degrees to the isocurve of the loss, 90 straight downhill, 0 along it, below 0 uphill; means over the first,
-middle and last third of an arm's steps, and the share of its steps above 45, of those that have an angle
-gap: |map - loss| and its share of that loss + 0.1, medians over the points of the path";
-
-/// An optimizer as it is typed.
-pub fn name(optimizer: OptimizerKind) -> &'static str {
-    match optimizer {
-        OptimizerKind::Sgd => "sgd",
-        OptimizerKind::Adam => "adam",
-        OptimizerKind::Adamw => "adamw",
-    }
-}
-
-/// A setting as people write it: `5e-4`, `0`, `0.1`.
-pub fn setting(value: f64) -> String {
-    match value.abs() {
-        size if size > 0.0 && size < 0.01 => {
-            // To three digits, without the zeros that rounding leaves.
-            let text = format!("{value:.2e}");
-            match text.split_once('e') {
-                Some((digits, power)) => {
-                    format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
-                }
-                None => text,
-            }
-        }
-        _ => level(value),
-    }
-}
+middle and last third of an arm's steps, and the share of its steps beyond 45 either way, of those that have an angle
+gap: |map - loss| and its share of that loss + 0.1, medians over the path's length, and the largest";
 
 /// A share as per cent.
 fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.0} %", share * 100.0) } else { "-".to_owned() }
 }
 
-/// How far a map is off its path: `0.12 (4 %)`.
+/// How far a map is off its path: `0.12 (4 %), 3.6`.
 pub fn gap(gap: &PathGap) -> String {
     match (gap.median.is_finite(), gap.relative.is_finite()) {
         (false, _) => "-".to_owned(),
         (true, false) => short(gap.median),
         (true, true) => {
             let large = if gap.is_large() { "!" } else { "" };
-            format!("{} ({}){large}", short(gap.median), percent(gap.relative))
+            format!("{} ({}){large}, {}", short(gap.median), percent(gap.relative), short(gap.max))
         }
     }
 }
@@ -79,7 +53,7 @@ fn with_changes(first: String, arm: &ArmFigures, key: &str, word: fn(f64) -> Str
 fn columns(with_plane: bool) -> Vec<Column> {
     let column = |group, head, cell| Column { group, head, cell };
     let mut all = vec![
-        column("", "optimizer", |a| name(a.optimizer).to_owned()),
+        column("", "optimizer", |a| a.optimizer.word().to_owned()),
         column("weight", "decay", |a| {
             with_changes(setting(a.weight_decay), a, "weight_decay", setting)
         }),
@@ -92,14 +66,14 @@ fn columns(with_plane: bool) -> Vec<Column> {
         column("angle", "early", |a| degrees(a.full.early)),
         column("", "middle", |a| degrees(a.full.middle)),
         column("", "late", |a| degrees(a.full.late)),
-        column("", "> 45", |a| percent(a.full.above_45)),
+        column("", ">45", |a| percent(a.full.above_45)),
     ];
     if with_plane {
         all.extend([
             column("in plane", "early", |a| degrees(a.plane.early)),
             column("", "middle", |a| degrees(a.plane.middle)),
             column("", "late", |a| degrees(a.plane.late)),
-            column("", "> 45", |a| percent(a.plane.above_45)),
+            column("", ">45", |a| percent(a.plane.above_45)),
         ]);
     }
     all.push(column("test", "error", |a| {

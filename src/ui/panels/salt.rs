@@ -20,6 +20,9 @@ const TALL: u16 = 9;
 /// A plane that holds less of the motion's variance misses most of it.
 const LITTLE: f64 = 0.5;
 
+/// Beyond this share of the loss it no longer matters how many times over a map is off.
+const MOST_SHARE: f64 = 9.99;
+
 /// One thing that is told: in full, in short, in few characters, and in as few as can be.
 pub struct Item {
     forms: [String; 4],
@@ -90,16 +93,22 @@ fn plane(path: &PathView, theme: Theme) -> Vec<Item> {
 
 /// How far the map is from the losses on the path.
 fn gap(path: &PathView, map: Option<&LossMap>, theme: Theme) -> Vec<Item> {
-    if map.is_none() || !path.gap.median.is_finite() {
-        return Vec::new();
-    }
-    let large = path.gap_is_large();
+    let Some(map) = map.filter(|_| path.gap.median.is_finite()) else { return Vec::new() };
+    // What a coarse map is off by is its interpolation too: no verdict before the last pass.
+    let large = map.complete && path.gap_is_large();
     let style = if large { theme.warning() } else { theme.text() };
-    let (nats, share) = (format::short(path.gap.median), format::whole_percent(path.gap.relative));
+    let nats = format::short(path.gap.median);
+    let share = match path.gap.relative {
+        share if share >= MOST_SHARE => format!(">{}", format::whole_percent(MOST_SHARE)),
+        share => format::whole_percent(share),
+    };
     let few = format!("gap {share}{}", if large { "!" } else { "" });
     let forms =
         [format!("gap {nats} nats, {share}"), format!("gap {nats} {share}"), few.clone(), few];
     let mut told = vec![Item { forms, style, is_extra: false }];
+    let most = format!("at most {}", format::short(path.gap.max));
+    let forms = [most.clone(), most, String::new(), String::new()];
+    told.push(Item { forms, style, is_extra: true });
     if large {
         let forms = ["map is not the loss on the path", "not the loss!", "", ""];
         told.push(Item { forms: forms.map(ToOwned::to_owned), style, is_extra: false });
