@@ -79,7 +79,7 @@ fn explained_shares_and_gap_are_of_the_newest_map() {
     // Without a map, what the run told of it.
     assert_eq!((&adam["explained"], gap(adam, "relative")), (&json!([0.5, 0.25]), 0.75));
     let text = run.ok(&[]);
-    assert!(text.contains("0.100 (5 %)") && text.contains("0.500 (75 %)!"), "{text}");
+    assert!(text.contains("0.100 (6 %), 0.100") && text.contains("0.500 (75 %)!, 1.00"), "{text}");
     assert!(text.contains("!: large, the map is not what was trained on"), "{text}");
 }
 
@@ -166,10 +166,12 @@ fn arms_are_drawn_side_by_side_with_common_levels() {
     assert_eq!((text.matches(">wd 0<").count(), text.matches(">lr 0.01<").count()), (2, 1));
     let caption = caption(&text);
     assert!(
-        caption.contains("sgd-wd: 90 % of the variance in the plane, 0.1 nats (4.6 %) off"),
+        caption.contains(
+            "sgd-wd: 90 % of the variance in the plane, 0.1 nats (6.1 %) off, 0.1 at most"
+        ),
         "{caption}"
     );
-    assert!(caption.contains("a large gap: not what was trained on"), "{caption}");
+    assert!(caption.contains("(a large gap: not what was trained on), 19.3 at most"), "{caption}");
     let png = run.path("x.png");
     run.ok(&["--out", &png, "--size", "900x500"]);
     let bytes = fs::read(&png).unwrap();
