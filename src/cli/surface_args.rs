@@ -57,7 +57,7 @@ words! {
         /// Random directions
         #[default]
         Random => PlaneKind::Random,
-        /// Principal components of the run's checkpoints
+        /// Principal components of the run's snapshots, or of its checkpoints
         Pca => PlaneKind::Pca,
     }
 }
@@ -150,7 +150,7 @@ pub struct SurfaceArgs {
     /// What random directions leave alone: biases and batch norms, or nothing
     #[arg(long, value_enum, default_value_t)]
     pub ignore: IgnoreArg,
-    /// Random directions, or the principal components of the run's checkpoints
+    /// Random directions, or the principal components of the run's snapshots, or of its checkpoints
     #[arg(long, value_enum, default_value_t)]
     pub plane: PlaneArg,
     /// Interpolate to this checkpoint, which lies at x = 1; batch-norm statistics move along

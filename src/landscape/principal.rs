@@ -162,9 +162,9 @@ impl Visited {
             value: "pca".to_owned(),
             text,
         };
-        let found = found.map_err(|e| refuse(format!("{e} over the run's checkpoints")))?;
+        let found = found.map_err(|e| refuse(format!("{e} over the run's snapshots")))?;
         if found.len() < most {
-            let text = "the run's checkpoints lie on a line; leave out --y for a profile along it";
+            let text = "the run's snapshots lie on a line; leave out --y for a profile along it";
             return Err(refuse(text.to_owned()));
         }
         let mut directions = Vec::new();
