@@ -1,6 +1,7 @@
 //! Where the training of an arm has been: snapshots of its weights, and the plane in which they move most.
 
 mod axes;
+mod blocks;
 pub mod file;
 mod store;
 mod values;

@@ -9,7 +9,7 @@ use tch::{Device, TchError, Tensor};
 
 use super::axes::Axes;
 use super::file::{self, Content, FileError};
-use super::values::{Values, dot};
+use super::values::{Values, add_rows, dot, dots};
 use crate::config::SnapshotPrecision;
 use crate::geometry::pca;
 use crate::geometry::thinning::Thinning;
@@ -285,8 +285,7 @@ impl Store {
                 part.fill(0.0);
             }
         }
-        let products = self.rows.iter().map(|row| self.with_values(row, |v| v.dot(&moved)));
-        let products: Vec<Option<f64>> = products.collect();
+        let products = self.products(&moved);
         // What none can be multiplied with would leave no plane at all, for as long as it is kept.
         self.retain(&products.iter().map(Option::is_some).collect::<Vec<_>>());
         let lost = products.len() - self.rows.len();
@@ -309,6 +308,35 @@ impl Store {
         lost
     }
 
+    /// Inner products of the rows with a flat vector; none where a row cannot be read.
+    fn products(&self, with: &[f32]) -> Vec<Option<f64>> {
+        let mut products = Vec::with_capacity(self.rows.len());
+        self.each_run(|_, run| match run {
+            Some(run) => products.extend(dots(run, with).into_iter().map(Some)),
+            None => products.push(None),
+        });
+        products
+    }
+
+    /// Hands over the rows in order, with the index of the first: at once those that lie in memory side by side, by itself
+    /// one that lies on disk alone, none for one that cannot be read.
+    fn each_run(&self, mut take: impl FnMut(usize, Option<&[&Values]>)) {
+        let mut from = 0;
+        while let Some(row) = self.rows.get(from) {
+            let held = self.rows[from..].iter().map_while(|r| r.held.as_ref());
+            let held: Vec<&Values> = held.collect();
+            if held.is_empty() {
+                let read = self.read(row.step);
+                let one = read.as_ref().map(|values| [values]);
+                take(from, one.as_ref().map(|one| &one[..]));
+                from += 1;
+            } else {
+                take(from, Some(&held));
+                from += held.len();
+            }
+        }
+    }
+
     /// What `take` makes of a row's numbers, read from disk if they are there alone; none if they cannot be read.
     fn with_values(&self, row: &Row, take: impl FnOnce(&Values) -> f64) -> Option<f64> {
         match &row.held {
@@ -329,12 +357,18 @@ impl Store {
         let [a, b] = &components[..] else { return None };
         let scalars = self.first.len();
         let (mut x, mut y) = (vec![0.0f32; scalars], vec![0.0f32; scalars]);
-        for ((row, by_x), by_y) in self.rows.iter().zip(&a.coefficients).zip(&b.coefficients) {
-            let by = [*by_x as f32, *by_y as f32];
-            match &row.held {
-                Some(values) => values.add_to_both([&mut x, &mut y], by),
-                None => self.read(row.step)?.add_to_both([&mut x, &mut y], by),
+        let both = a.coefficients.iter().zip(&b.coefficients);
+        let by: Vec<[f32; 2]> = both.map(|(x, y)| [*x as f32, *y as f32]).collect();
+        let mut whole = true;
+        self.each_run(|from, run| match run {
+            Some(run) => {
+                let rows: Vec<_> = run.iter().copied().zip(by[from..].iter().copied()).collect();
+                add_rows(&rows, [&mut x, &mut y]);
             }
+            None => whole = false,
+        });
+        if !whole {
+            return None;
         }
         for part in &self.still {
             for direction in [&mut x, &mut y] {

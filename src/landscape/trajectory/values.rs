@@ -3,12 +3,11 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::blocks;
 use crate::config::SnapshotPrecision;
 
 /// Numbers that are widened at a time: they stay in the first cache.
 const BLOCK: usize = 1024;
-/// Sums that are added up side by side.
-const LANES: usize = 16;
 
 /// A difference of flat parameter vectors.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,64 +44,65 @@ impl Values {
         }
     }
 
-    /// Hands over the numbers block by block: the index of the first, and the block.
-    fn each_block(&self, mut take: impl FnMut(usize, &[f32])) {
+    /// Block `index` of the numbers in single precision, widened into `wide` where need be; empty behind the last one.
+    fn block<'a>(&'a self, index: usize, wide: &'a mut [f32; BLOCK]) -> &'a [f32] {
         match self {
-            Self::Zero => {}
-            Self::Single(v) => {
-                v.chunks(BLOCK).enumerate().for_each(|(i, block)| take(i * BLOCK, block));
-            }
+            Self::Zero => &[],
+            Self::Single(v) => v.chunks(BLOCK).nth(index).unwrap_or_default(),
             Self::Half(v) => {
-                let mut wide = [0.0f32; BLOCK];
-                for (i, block) in v.chunks(BLOCK).enumerate() {
-                    let wide = &mut wide[..block.len()];
-                    block.convert_to_f32_slice(wide);
-                    take(i * BLOCK, wide);
-                }
+                let block = v.chunks(BLOCK).nth(index).unwrap_or_default();
+                let wide = &mut wide[..block.len()];
+                blocks::widen(block, wide);
+                wide
             }
         }
     }
 
     /// The numbers in single precision, added to `onto` times `by`.
     pub fn add_to(&self, onto: &mut [f32], by: f32) {
-        self.each_block(|at, block| {
-            let onto = onto.get_mut(at..).unwrap_or_default();
-            onto.iter_mut().zip(block).for_each(|(o, v)| *o += by * v);
-        });
-    }
-
-    /// As [`Values::add_to`] for two sums in one pass.
-    pub fn add_to_both(&self, onto: [&mut [f32]; 2], by: [f32; 2]) {
-        let [a, b] = onto;
-        self.each_block(|at, block| {
-            let (a, b) = (a.get_mut(at..).unwrap_or_default(), b.get_mut(at..).unwrap_or_default());
-            for ((a, b), v) in a.iter_mut().zip(b).zip(block) {
-                *a += by[0] * v;
-                *b += by[1] * v;
-            }
-        });
+        let mut wide = [0.0; BLOCK];
+        for (index, onto) in onto.chunks_mut(BLOCK).enumerate() {
+            let block = self.block(index, &mut wide);
+            blocks::add(block, by, onto);
+        }
     }
 
     /// Inner product with `other`: each block in single precision in fixed lanes, the blocks in double precision. The
     /// same bits on every machine.
     pub fn dot(&self, other: &[f32]) -> f64 {
-        let mut sum = 0.0;
-        self.each_block(|at, block| sum += block_dot(block, other.get(at..).unwrap_or_default()));
-        sum
+        dots(&[self], other)[0]
     }
+}
+
+/// Adds rows, each times its two factors, to two sums: as [`Values::add_to`] row by row, to the bit, but block by block, so
+/// that the sums stay in the first cache while the rows go by.
+pub fn add_rows(rows: &[(&Values, [f32; 2])], onto: [&mut [f32]; 2]) {
+    let [x, y] = onto;
+    let mut wide = [0.0; BLOCK];
+    for (index, (x, y)) in x.chunks_mut(BLOCK).zip(y.chunks_mut(BLOCK)).enumerate() {
+        for (row, [by_x, by_y]) in rows {
+            let block = row.block(index, &mut wide);
+            blocks::add(block, *by_x, x);
+            blocks::add(block, *by_y, y);
+        }
+    }
+}
+
+/// Inner products of rows with `other`, each as [`Values::dot`], in one pass over `other`.
+pub fn dots(rows: &[&Values], other: &[f32]) -> Vec<f64> {
+    let mut sums = vec![0.0; rows.len()];
+    let mut wide = [0.0; BLOCK];
+    for (index, other) in other.chunks(BLOCK).enumerate() {
+        for (row, sum) in rows.iter().zip(&mut sums) {
+            *sum += blocks::dot(row.block(index, &mut wide), other);
+        }
+    }
+    sums
 }
 
 /// Inner product of two flat vectors, as [`Values::dot`].
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(|(a, b)| block_dot(a, b)).sum()
-}
-
-fn block_dot(a: &[f32], b: &[f32]) -> f64 {
-    let mut lanes = [0.0f32; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        a.iter().zip(b).zip(&mut lanes).for_each(|((a, b), lane)| *lane += a * b);
-    }
-    lanes.iter().map(|v| f64::from(*v)).sum()
+    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(|(a, b)| blocks::dot(a, b)).sum()
 }
 
 #[cfg(test)]
@@ -125,15 +125,38 @@ mod tests {
             let kept = Values::difference(&theta, &first, precision);
             assert!((kept.dot(&other) - wanted).abs() < within * scale, "{precision:?}");
             let (mut a, mut b) = (vec![1.0f32; 3000], vec![0.0f32; 3000]);
-            kept.add_to_both([&mut a, &mut b], [2.0, -1.0]);
-            let mut c = vec![1.0f32; 3000];
-            kept.add_to(&mut c, 2.0);
-            assert_eq!(a, c);
+            add_rows(&[(&kept, [2.0, -1.0])], [&mut a, &mut b]);
             let off = |i: usize| (f64::from(b[i]) + exact[i]).abs() > 1e-3 * exact[i].abs() + 1e-6;
             assert!(!(0..3000).any(off), "{precision:?}");
         }
         assert_eq!(Values::Zero.dot(&other), 0.0);
         assert!((dot(&theta, &other) - Values::Single(theta.clone()).dot(&other)).abs() == 0.0);
+    }
+
+    #[test]
+    fn rows_at_once_are_to_the_bit_rows_in_turn() {
+        let (first, other) = (vector(2500, 0.0), vector(2500, 9.0));
+        let moved =
+            |seed: f32, precision| Values::difference(&vector(2500, seed), &first, precision);
+        let rows = [
+            Values::Zero,
+            moved(1.0, SnapshotPrecision::F16),
+            moved(2.0, SnapshotPrecision::F32),
+            moved(3.0, SnapshotPrecision::F16),
+        ];
+        let found = dots(&rows.iter().collect::<Vec<_>>(), &other);
+        let wanted: Vec<f64> = rows.iter().map(|row| row.dot(&other)).collect();
+        assert_eq!(found, wanted);
+        assert!(found[1..].iter().all(|dot| *dot != 0.0));
+        let factors = [[1.0, -2.0], [0.3, 0.7], [-0.1, 5.0], [1e-3, 0.0]];
+        let (mut x, mut y) = (vec![0.5f32; 2500], vec![0.0f32; 2500]);
+        let (mut in_turn_x, mut in_turn_y) = (x.clone(), y.clone());
+        add_rows(&rows.iter().zip(factors).collect::<Vec<_>>(), [&mut x, &mut y]);
+        for (row, [by_x, by_y]) in rows.iter().zip(factors) {
+            row.add_to(&mut in_turn_x, by_x);
+            row.add_to(&mut in_turn_y, by_y);
+        }
+        assert_eq!((x, y), (in_turn_x, in_turn_y));
     }
 
     #[test]
