@@ -29,11 +29,7 @@ impl Pixels {
     }
 
     pub fn shape(&self) -> ImageShape {
-        match self.images.size()[..] {
-            [_, channels, height, width] => ImageShape { channels, height, width },
-            // `new` and `resize` make nothing else.
-            _ => ImageShape { channels: 0, height: 0, width: 0 },
-        }
+        shape_of(&self.images)
     }
 
     /// Keeps the first `n` images.
@@ -84,6 +80,14 @@ pub struct Batch {
     pub labels: Tensor,
 }
 
+fn shape_of(images: &Tensor) -> ImageShape {
+    match images.size()[..] {
+        [_, channels, height, width] => ImageShape { channels, height, width },
+        // Neither `Pixels` nor `Split` is made of anything else.
+        _ => ImageShape { channels: 0, height: 0, width: 0 },
+    }
+}
+
 impl Split {
     pub(super) fn new(
         pixels: Pixels,
@@ -99,6 +103,11 @@ impl Split {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.numel()
+    }
+
+    /// Their shape.
+    pub fn shape(&self) -> ImageShape {
+        shape_of(&self.images)
     }
 
     /// Where the images are.

@@ -9,7 +9,7 @@ use super::message::Message;
 use super::workers::guarded;
 use crate::arm::ArmName;
 use crate::data::Split;
-use crate::landscape::evaluate::evaluate;
+use crate::landscape::whole_split::evaluate;
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::{EvalSample, Event};
 use crate::train::device::use_threads;

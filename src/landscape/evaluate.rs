@@ -12,12 +12,8 @@ use super::crew::Means;
 use super::images::ImageSet;
 use super::plane::Plane;
 use crate::config::Precision;
-use crate::data::Split;
 use crate::model::{Block, Kernel, Prepared, Scratch};
 use crate::model::{Folded, Plan, Tally, Weights, forward_with_batch_statistics};
-
-/// Images at once where a whole split is evaluated.
-const CHUNK: usize = 128;
 
 /// Which statistics batch norms take while weights move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,27 +212,12 @@ impl Evaluator {
     }
 }
 
-/// Loss and error of a network on a whole split.
-///
-/// # Errors
-/// When the device fails.
-pub fn evaluate(plan: &Arc<Plan>, weights: &Weights, split: &Split) -> Result<Tally, TchError> {
-    let _no_grad = tch::no_grad_guard();
-    let net = Folded::of(Arc::clone(plan), weights)?;
-    let mut tally = Tally::default();
-    for start in (0..split.len()).step_by(CHUNK) {
-        let len = CHUNK.min(split.len() - start);
-        let batch = split.range(start as i64, len as i64)?;
-        tally.add(&net.forward(&batch.images)?, &batch.labels)?;
-    }
-    Ok(tally)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::direction::{Axis, DirectionSpec};
     use super::super::fixture::{digits, plan};
     use super::super::images::choose_images;
+    use super::super::whole_split::evaluate;
     use super::*;
     use crate::config::{DirectionNorm, IgnoreParams};
     use crate::data::Dataset;

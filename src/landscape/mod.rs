@@ -26,3 +26,4 @@ pub mod span;
 pub mod surface;
 pub mod trajectory;
 pub mod trial;
+pub mod whole_split;
