@@ -60,7 +60,7 @@ impl Hub {
         let Joining { fork: Fork { child, spec, .. }, seat } = self.forks.remove(at);
         // It goes on to the end of the run.
         let steps = copy.made + self.views.shown().run.steps.saturating_sub(step);
-        self.thinnings[child] = thinning(&self.crew.trajectory, steps);
+        self.thinnings[child] = thinning(&self.crew.trajectory, self.plans[child].scalars(), steps);
         let worker = Worker {
             id: child,
             spec,

@@ -1,6 +1,6 @@
 //! What trains: prepares a run, starts its threads, folds what they tell into a snapshot, records it, and ends well.
 //!
-//! Threads: `arm-NAME` each, `eval`, `maps`, `saver`, and the engine's own, the hub. All are joined.
+//! Threads: `arm-NAME` each, `eval`, `maps`, `paths`, `saver`, and the engine's own, the hub. All are joined.
 
 mod arm_map;
 mod conductor;
@@ -29,6 +29,7 @@ use std::time::Instant;
 
 pub use house::lock;
 pub use look_back::look_back;
+pub use paths::thinning;
 
 use crate::config::Experiment;
 use crate::data::DataError;

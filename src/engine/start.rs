@@ -118,7 +118,8 @@ impl Hub {
         threads.push(spawn("maps", move || mapper.run(&jobs))?);
         let thinnings = experiment.arms.map(|id, spec| {
             let place = (&*run.folder, &spec.name);
-            thinning_after(&experiment.trajectory, arm_steps[id], place, past.done)
+            let size = (plans[id].scalars(), arm_steps[id]);
+            thinning_after(&experiment.trajectory, size, place, past.done)
         });
         let mut behind = experiment.arms.map(|_, _| Behind::default());
         let mut lost = Vec::new();

@@ -143,7 +143,7 @@ fn experiment(args: &BenchArgs, subject: Subject) -> Result<Experiment> {
         // As often as in the config's own run, however short this one is.
         Subject::Path => {
             let own = config::load(&args.config, &overrides)?;
-            let every = i64::try_from(trajectory::every(&own))?;
+            let every = i64::try_from(trajectory::every(&own)?)?;
             overrides.push(Override::flag("bench", "trajectory.every", every));
         }
         Subject::Telemetry | Subject::Bare => {

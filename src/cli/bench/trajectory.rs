@@ -8,8 +8,14 @@ use super::super::args::BenchArgs;
 use super::super::say::say;
 use super::{Subject, experiment, median, ratios, time};
 use crate::config::{Experiment, Length};
+use crate::data::Dataset;
+use crate::engine::thinning;
 use crate::geometry::thinning::Thinning;
+use crate::model::Plan;
 use crate::train::tune;
+
+/// Steps between snapshots where the config counts in epochs.
+const EPOCHS_EVERY: u64 = 100;
 
 /// Times runs with and without paths in turn and prints the ratio.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
@@ -56,12 +62,14 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Steps between snapshots in the run that a config describes.
-pub(super) fn every(run: &Experiment) -> u64 {
-    match (run.trajectory.every, run.length) {
-        (0, Length::Steps(steps)) => Thinning::filling(run.trajectory.keep, steps).every(),
-        // A run of whole epochs is long: its snapshots are far apart, and its own length is not known without its data.
-        (0, Length::Epochs(_)) => 100,
-        (every, _) => every,
-    }
+/// Steps between snapshots in the run that a config describes, of its largest network.
+pub(super) fn every(run: &Experiment) -> Result<u64> {
+    let Length::Steps(steps) = run.length else {
+        // A run of whole epochs is long, and its arms' snapshots are as far apart as their batches ask for.
+        return Ok(if run.trajectory.every == 0 { EPOCHS_EVERY } else { run.trajectory.every });
+    };
+    let Dataset { shape, classes, .. } = Dataset::load(&run.data)?;
+    let plans = run.arms.values().map(|a| Plan::of(&a.model, a.skip, shape.sizes(), classes));
+    let largest = plans.map(|plan| plan.scalars()).max().unwrap_or_default();
+    Ok(thinning(&run.trajectory, largest, steps).map_or(0, Thinning::every))
 }
