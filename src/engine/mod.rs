@@ -19,6 +19,7 @@ mod paths;
 mod planes;
 mod prepare;
 mod saver;
+mod spacing;
 mod start;
 mod views;
 mod workers;
@@ -29,7 +30,7 @@ use std::time::Instant;
 
 pub use house::lock;
 pub use look_back::look_back;
-pub use paths::thinning;
+pub use spacing::snapshots_every;
 
 use crate::config::Experiment;
 use crate::data::DataError;

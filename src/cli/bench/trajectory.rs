@@ -7,14 +7,11 @@ use color_eyre::eyre::Result;
 use super::super::args::BenchArgs;
 use super::super::say::say;
 use super::{Subject, experiment, median, ratios, time};
-use crate::config::{Experiment, Length};
-use crate::data::Dataset;
-use crate::engine::thinning;
-use crate::geometry::thinning::Thinning;
-use crate::model::Plan;
+use crate::config::Experiment;
+use crate::engine::snapshots_every;
 use crate::train::tune;
 
-/// Steps between snapshots where the config counts in epochs.
+/// Steps between snapshots where the config counts in epochs: such a run is long.
 const EPOCHS_EVERY: u64 = 100;
 
 /// Times runs with and without paths in turn and prints the ratio.
@@ -62,14 +59,10 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Steps between snapshots in the run that a config describes, of its largest network.
+/// Steps between snapshots in the run that a config describes.
 pub(super) fn every(run: &Experiment) -> Result<u64> {
-    let Length::Steps(steps) = run.length else {
-        // A run of whole epochs is long, and its arms' snapshots are as far apart as their batches ask for.
-        return Ok(if run.trajectory.every == 0 { EPOCHS_EVERY } else { run.trajectory.every });
-    };
-    let Dataset { shape, classes, .. } = Dataset::load(&run.data)?;
-    let plans = run.arms.values().map(|a| Plan::of(&a.model, a.skip, shape.sizes(), classes));
-    let largest = plans.map(|plan| plan.scalars()).max().unwrap_or_default();
-    Ok(thinning(&run.trajectory, largest, steps).map_or(0, Thinning::every))
+    match run.trajectory.every {
+        0 => Ok(snapshots_every(run)?.unwrap_or(EPOCHS_EVERY)),
+        every => Ok(every),
+    }
 }
