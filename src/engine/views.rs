@@ -1,16 +1,15 @@
 //! Folds what the threads tell into the snapshot that viewers draw.
 
 mod maps;
+mod verdicts;
 
 use std::collections::VecDeque;
 
 use crate::arm::{ArmId, ArmName, PerArm};
 use crate::config::ArmSpec;
 use crate::telemetry::angles::AngleBook;
-use crate::telemetry::event::{
-    Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, Level, StepSample,
-};
-use crate::telemetry::health::{Signs, Verdict, assess};
+use crate::telemetry::event::{Alert, ArmDone, ArmInfo, ControlChange, Event, FORK, StepSample};
+use crate::telemetry::health::Verdict;
 use crate::telemetry::history::FlowHistory;
 use crate::telemetry::path::PathView;
 use crate::telemetry::snapshot::{
@@ -23,7 +22,7 @@ const MARKS: usize = 64;
 const ALERTS: usize = 64;
 /// Seconds over which the rate of steps is measured.
 const RATE_WINDOW_S: f64 = 5.0;
-/// Weight of a new loss in the smoothed one that verdicts use: some ten steps.
+/// Weight of a new figure in the smoothed one that verdicts use: some ten steps.
 const SMOOTHING: f64 = 0.1;
 
 /// The state of a run, event by event.
@@ -44,6 +43,7 @@ impl Default for Private {
             smooth_loss: nan,
             smooth_growth: nan,
             told: Vec::new(),
+            ill: false,
             angles: AngleBook::default(),
             next_path: None,
         }
@@ -60,6 +60,8 @@ struct Private {
     smooth_growth: f64,
     /// Verdicts already alerted.
     told: Vec<Verdict>,
+    /// Whether the newest of them still stands.
+    ill: bool,
     angles: AngleBook,
     /// The path in the plane of a map of which nothing is drawn yet.
     next_path: Option<PathView>,
@@ -205,59 +207,6 @@ impl Views {
         self.judge(id, sample)
     }
 
-    /// The arm's verdict after a step; an alert the first time that it is a new kind of bad.
-    fn judge(&mut self, id: ArmId, sample: &StepSample) -> Option<Alert> {
-        let losses = self.private.values().map(|p| p.smooth_loss);
-        let best_loss = losses.fold(f64::NAN, f64::min);
-        let (arm, private) = (&mut self.snapshot.arms[id], &mut self.private[id]);
-        let [stem, last_conv] = arm.info.ends_of_trunk(&arm.flow.now)?;
-        if !matches!(arm.state, ArmState::Training | ArmState::Waiting) {
-            return None;
-        }
-        let growth = (stem / last_conv).ln();
-        if private.smooth_growth.is_finite() {
-            private.smooth_growth += SMOOTHING * (growth - private.smooth_growth);
-        } else {
-            private.smooth_growth = growth;
-        }
-        arm.verdict = assess(&Signs {
-            step: sample.step,
-            first_loss: private.first_loss,
-            loss: private.smooth_loss,
-            best_loss,
-            growth: private.smooth_growth.exp(),
-        });
-        if !arm.verdict.is_unhealthy() || private.told.contains(&arm.verdict) {
-            return None;
-        }
-        private.told.push(arm.verdict);
-        let name = &arm.info.name;
-        let text = match arm.verdict {
-            Verdict::ExplodingGradient => format!(
-                "{name}: the gradient explodes, {stem:.3e} at the stem, {last_conv:.3e} at the last conv"
-            ),
-            Verdict::VanishingGradient => format!(
-                "{name}: the gradient vanishes, {stem:.3e} at the stem, {last_conv:.3e} at the last conv"
-            ),
-            Verdict::Lagging => format!(
-                "{name}: far behind, loss {:.3} after {} steps, the best arm {best_loss:.3}",
-                private.smooth_loss, sample.step
-            ),
-            _ => format!(
-                "{name}: not learning, loss {:.3} after {} steps, {:.3} at first",
-                private.smooth_loss, sample.step, private.first_loss
-            ),
-        };
-        Some(Alert {
-            arm: Some(name.clone()),
-            step: sample.step,
-            t: sample.t,
-            kind: arm.verdict.word().to_owned(),
-            level: Level::Warning,
-            text,
-        })
-    }
-
     fn keep_pace(&mut self, t: f64, step: u64) {
         self.pace.push_back((t, step));
         while self.pace.len() > 2
@@ -341,8 +290,8 @@ fn push_bounded<T>(list: &mut Vec<T>, item: T, bound: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Typed, resolve};
-    use crate::telemetry::event::{Angle, LayerInfo, StepShare};
+    use crate::config::{Experiment, Typed, resolve};
+    use crate::telemetry::event::{Angle, LayerInfo, Level, StepShare};
 
     fn step(arm: &str, step: u64, loss: f64) -> Event {
         Event::Step(StepSample {
@@ -364,17 +313,41 @@ mod tests {
         })
     }
 
+    fn twins() -> (Views, Experiment) {
+        let experiment = resolve(&Typed::default()).unwrap();
+        let layer = |sides: usize| LayerInfo { name: String::new(), shape: vec![2; sides] };
+        let layers = [4, 4, 4, 2].map(layer).to_vec();
+        let info = |spec: &ArmSpec| ArmInfo {
+            name: spec.name.clone(),
+            parameters: 1,
+            layers: layers.clone(),
+            blocks: 1,
+        };
+        let infos: Vec<ArmInfo> = experiment.arms.values().map(info).collect();
+        (Views::new(RunHeader::default(), &infos, &experiment.arms, 0), experiment)
+    }
+
+    /// A run on the brink must not fill the log, nor an arm that came round stay under its alert.
+    #[test]
+    fn each_kind_of_bad_is_told_once_and_that_it_is_over() {
+        let (mut views, _) = twins();
+        let mut told = Vec::new();
+        for at in 1..=600 {
+            let loss = if (150..300).contains(&at) || at > 450 { 0.3 } else { 2.3 };
+            if let Some(alert) = views.fold(&step("skip", at, loss)) {
+                told.push((at, alert.kind, alert.level));
+            }
+        }
+        let [(first, bad, _), (then, well, level)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((*first, bad.as_str(), well.as_str()), (100, "not-learning", "healthy"));
+        assert!((151..170).contains(then) && *level == Level::Info, "{told:?}");
+    }
+
     /// A fork of an arm that has learnt has nothing more to learn, and is not told off for it.
     #[test]
     fn a_fork_is_judged_by_what_its_parent_came_from() {
-        let experiment = resolve(&Typed::default()).unwrap();
+        let (mut views, experiment) = twins();
         let spec = |id: ArmId| experiment.arms[id].clone();
-        let layer = |sides: usize| LayerInfo { name: String::new(), shape: vec![2; sides] };
-        let layers = [4, 4, 4, 2].map(layer).to_vec();
-        let info =
-            |id| ArmInfo { name: spec(id).name, parameters: 1, layers: layers.clone(), blocks: 1 };
-        let infos: Vec<ArmInfo> = experiment.arms.ids().map(info).collect();
-        let mut views = Views::new(RunHeader::default(), &infos, &experiment.arms, 0);
         for at in 1..=150 {
             views.fold(&step("skip", at, if at < 50 { 2.3 } else { 0.003 }));
         }
