@@ -39,6 +39,8 @@ pub struct Conductor {
     pub saved: u64,
     /// Steps to make.
     pub steps: u64,
+    /// Steps that each arm makes: one whose passes are done waits for the others.
+    pub arm_steps: PerArm<u64>,
     /// Steps between maps; 0: on request.
     pub map_every: u64,
     /// When checkpoints are due.
@@ -185,6 +187,11 @@ impl Conductor {
             let name = arm.map_or("", ArmName::as_str);
             return self.refuse(format!("no fork: arm {name} does not train"));
         };
+        // Its own steps and the run's part there: a copy's events, snapshots and marks could be of either.
+        if self.done >= self.arm_steps[parent] {
+            let name = &self.specs[parent].name;
+            return self.refuse(format!("no fork: arm {name} has made all its steps"));
+        }
         if self.specs.len() >= MAX_ARMS {
             return self.refuse(format!("no fork: {MAX_ARMS} arms are as many as a run holds"));
         }
@@ -192,6 +199,7 @@ impl Conductor {
         let child = self.specs.push(spec.clone());
         let mut settings = PerArm::clone(&self.settings);
         settings.push(settings[parent]);
+        self.arm_steps.push(self.steps);
         self.settings = Arc::new(settings);
         let parents_name = self.specs[parent].name.clone();
         let forked = Changed { key: FORK, from: parent.index() as f64, to: child.index() as f64 };

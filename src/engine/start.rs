@@ -81,6 +81,7 @@ impl Hub {
             done: past.done,
             saved: past.done,
             steps,
+            arm_steps: arm_steps.clone(),
             replay: run.replay.into(),
             map_every,
             checkpoint: experiment.checkpoint,

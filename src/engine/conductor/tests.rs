@@ -13,13 +13,14 @@ fn conductor(steps: u64, map_every: u64) -> (Conductor, Client, Receiver<Message
     let settings = experiment.arms.map(|_, a| Settings::of(&a.train, 1437));
     let conductor = Conductor {
         commands,
-        specs: experiment.arms,
+        specs: experiment.arms.clone(),
         settings: Arc::new(settings),
         train_images: 1437,
         replay: VecDeque::new(),
         done: 0,
         saved: 0,
         steps,
+        arm_steps: experiment.arms.map(|_, _| steps),
         map_every,
         checkpoint: CheckpointSpec { every: 3, minutes: 0.0, keep: 0, keep_every: 0 },
         last_checkpoint: Instant::now(),
@@ -133,6 +134,28 @@ fn a_fork_that_cannot_be_is_refused() {
     assert!(c.decide().fork.is_none());
     let refused = messages.try_iter().filter(|m| matches!(m, Message::Event(Event::Alert(_))));
     assert_eq!(refused.count(), 2);
+}
+
+#[test]
+fn an_arm_that_waits_for_the_others_has_no_fork() {
+    let (mut c, client, messages) = conductor(10, 0);
+    c.specs.ids().for_each(|id| c.at_work.begins(id));
+    let noskip = c.specs.ids().nth(1).unwrap();
+    c.arm_steps[noskip] = 2;
+    let fork = || Command::Fork { arm: Some(ArmName::new("noskip")), changes: Vec::new() };
+    c.decide();
+    client.send(fork()).unwrap();
+    let child = c.decide().fork.unwrap().1;
+    assert_eq!(c.arm_steps[child], 10, "it goes on to the run's end");
+    c.decide();
+    client.send(fork()).unwrap();
+    assert!(c.decide().fork.is_none());
+    let refused = messages.try_iter().filter_map(|m| match m {
+        Message::Event(Event::Alert(alert)) => Some(alert.text),
+        _ => None,
+    });
+    let refused: Vec<String> = refused.collect();
+    assert!(refused.len() == 1 && refused[0].contains("noskip has made all"), "{refused:?}");
 }
 
 #[test]
