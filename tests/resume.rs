@@ -251,6 +251,9 @@ fn broken_snapshots_are_told_and_the_training_goes_on() {
         assert_eq!(begun_anew, file.starts_with("noskip"), "{told}");
         assert!(last_checkpoint(&run) == wanted, "after damage to {file}");
     }
+    // What was left of the path is not gone.
+    let aside = fs::read_dir(run.join("trajectory/noskip.lost-1")).unwrap();
+    assert!(aside.count() > 1, "the other snapshots of noskip");
 }
 
 #[test]

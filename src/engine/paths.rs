@@ -115,8 +115,11 @@ impl PathKeeper {
         let (path, mut behind, planes) = taken;
         if behind.newest.is_some() && path.store.steps().next().is_none() {
             // The others are differences from the first.
-            told.push(format!("{name}: its path begins anew, for its first snapshot is lost"));
-            path.store.forget_all();
+            let where_to = path.store.set_aside().map_or_else(String::new, |folder| {
+                format!("; what is left of it lies in {}", folder.display())
+            });
+            let line = "its path begins anew, for its first snapshot cannot be read";
+            told.push(format!("{name}: {line}{where_to}"));
             behind = Behind::default();
         }
         // Told for the step that is asked for, whatever could be read: its worker waits for it.

@@ -131,17 +131,22 @@ impl Content {
                 return Err(format!("tensor `{name}` is {:?}; expected [{len}]", found.shape()));
             }
             let data = found.data();
-            match found.dtype() {
+            let values = match found.dtype() {
                 Dtype::F32 => {
                     let numbers = data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
-                    Ok(Some(Values::Single(numbers.collect())))
+                    Values::Single(numbers.collect())
                 }
                 Dtype::F16 => {
                     let numbers = data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b));
-                    Ok(Some(Values::Half(numbers.collect())))
+                    Values::Half(numbers.collect())
                 }
-                other => Err(format!("tensor `{name}` is {other:?}; expected F16 or F32")),
+                other => return Err(format!("tensor `{name}` is {other:?}; expected F16 or F32")),
+            };
+            // One that is not would be in every product with the others.
+            if !values.are_finite() {
+                return Err(format!("tensor `{name}` holds a number that is not finite"));
             }
+            Ok(Some(values))
         };
         let whole = |name: &str, len: usize| match tensor(name, len)? {
             Some(Values::Single(v)) => Ok(Some(v)),
@@ -202,5 +207,16 @@ mod tests {
         let said = Content::read(&cut, 4, 2).unwrap_err().to_string();
         assert!(said.contains("not a whole snapshot"), "{said}");
         assert!(content(None).write(Path::new("/nonexistent/1.safetensors")).is_err());
+        let not_a_number = path(dir.path(), 50);
+        for difference in [
+            Values::Half(vec![f16::NAN, f16::ONE, f16::ONE, f16::ONE]),
+            Values::Half(vec![f16::NEG_INFINITY, f16::ONE, f16::ONE, f16::ONE]),
+            Values::Single(vec![1.0, 1.0, f32::INFINITY, 1.0]),
+        ] {
+            let whole = content(Some(SnapshotPrecision::F16));
+            Content { difference, ..whole }.write(&not_a_number).unwrap();
+            let said = Content::read(&not_a_number, 4, 2).unwrap_err().to_string();
+            assert!(said.contains("`difference` holds a number that is not finite"), "{said}");
+        }
     }
 }

@@ -154,6 +154,15 @@ impl Store {
         }
     }
 
+    /// Moves the folder to one beside it: what a file system refuses today it may give tomorrow. The new place, or none if it
+    /// is refused too.
+    pub fn set_aside(&self) -> Option<PathBuf> {
+        let name = self.folder.file_name()?.to_string_lossy();
+        let place = |n: u32| self.folder.with_file_name(format!("{name}.lost-{n}"));
+        let free = (1..=u32::MAX).map(place).find(|folder| !folder.exists())?;
+        fs::rename(&self.folder, &free).ok().map(|()| free)
+    }
+
     /// Reads the snapshots in the folder that are newer than those here, up to `last`. What cannot be read is left out
     /// and told; a file that is broken is removed, so that it holds up nobody else.
     pub fn restore(&mut self, last: u64, room: &mut Room) -> Vec<FileError> {

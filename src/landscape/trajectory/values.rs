@@ -8,13 +8,15 @@ use crate::config::SnapshotPrecision;
 
 /// Numbers that are widened at a time: they stay in the first cache.
 const BLOCK: usize = 1024;
+/// Most that half precision may be off, as a share of the whole: its 11 bits make 0.0003.
+const HALF: f64 = 1e-3;
 
 /// A difference of flat parameter vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// None: the first snapshot's own.
     Zero,
-    /// In half precision: 11 bits of each difference, next to nothing in a sum over all.
+    /// In half precision: 11 bits of each difference, where the whole is not off by more than a thousandth.
     Half(Vec<f16>),
     /// In single precision.
     Single(Vec<f32>),
@@ -27,12 +29,21 @@ impl Values {
         if precision == SnapshotPrecision::F16 {
             let mut half = vec![f16::ZERO; difference.len()];
             half.convert_from_f32_slice(&difference);
-            // Beyond 65504 there is no half precision.
-            if half.iter().all(|v| v.is_finite()) {
+            // Beyond 65504 there is no half precision, and below 6e-5 it loses bits: of a path that hardly moved, most.
+            if half.iter().all(|v| v.is_finite()) && is_near(&half, &difference) {
                 return Self::Half(half);
             }
         }
         Self::Single(difference)
+    }
+
+    /// Whether all numbers are finite.
+    pub fn are_finite(&self) -> bool {
+        match self {
+            Self::Zero => true,
+            Self::Half(v) => v.iter().all(|v| v.is_finite()),
+            Self::Single(v) => v.iter().all(|v| v.is_finite()),
+        }
     }
 
     /// Bytes held.
@@ -72,6 +83,20 @@ impl Values {
     pub fn dot(&self, other: &[f32]) -> f64 {
         dots(&[self], other)[0]
     }
+}
+
+/// Whether `half` is within [`HALF`] of `exact`, both as long as all their numbers together.
+fn is_near(half: &[f16], exact: &[f32]) -> bool {
+    let mut wide = [0.0; BLOCK];
+    let (mut off, mut length) = (0.0, 0.0);
+    for (half, exact) in half.chunks(BLOCK).zip(exact.chunks(BLOCK)) {
+        let wide = &mut wide[..half.len()];
+        blocks::widen(half, wide);
+        wide.iter_mut().zip(exact).for_each(|(w, e)| *w -= e);
+        off += blocks::dot(wide, wide);
+        length += blocks::dot(exact, exact);
+    }
+    off <= HALF * HALF * length
 }
 
 /// Adds rows, each times its two factors, to two sums: as [`Values::add_to`] row by row, to the bit, but block by block, so
@@ -157,6 +182,17 @@ mod tests {
             row.add_to(&mut in_turn_y, by_y);
         }
         assert_eq!((x, y), (in_turn_x, in_turn_y));
+    }
+
+    #[test]
+    fn a_path_that_hardly_moved_is_kept_in_single() {
+        let first = vec![0.0f32; 3000];
+        let moved = |by: f32| -> Vec<f32> { vector(3000, 1.0).iter().map(|v| by * v).collect() };
+        let kept = |by: f32| Values::difference(&moved(by), &first, SnapshotPrecision::F16);
+        assert!(matches!(kept(1e-2), Values::Half(_)));
+        assert!(matches!(kept(1e-3), Values::Half(_)));
+        assert_eq!(kept(1e-6), Values::Single(moved(1e-6)));
+        assert!(matches!(kept(0.0), Values::Half(_)), "no motion is exact");
     }
 
     #[test]
