@@ -6,6 +6,9 @@ use crate::telemetry::event::{Alert, Level, StepSample};
 use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::snapshot::ArmState;
 
+/// Times that an arm is told to be well again.
+const RECOVERIES: usize = 4;
+
 impl Views {
     /// The arm's verdict after a step; an alert the first time that it is a new kind of bad, and once it is well again.
     pub(super) fn judge(&mut self, id: ArmId, sample: &StepSample) -> Option<Alert> {
@@ -38,8 +41,12 @@ impl Views {
             level,
             text,
         };
-        // Each kind of bad is told once, and so is what followed it: a run on the brink must not fill the log.
-        if arm.verdict == Verdict::Healthy && std::mem::take(&mut private.ill) {
+        // Each kind of bad is told once until the arm is well again, and that a few times: a run on the brink must not fill
+        // the log.
+        if arm.verdict == Verdict::Healthy && private.ill && private.recoveries < RECOVERIES {
+            private.ill = false;
+            private.recoveries += 1;
+            private.told.clear();
             let text = format!(
                 "{name}: well again, loss {:.3} after {} steps",
                 private.smooth_loss, sample.step
