@@ -70,6 +70,11 @@ impl AngleBook {
         histograms: &mut Vec<AngleHistogram>,
     ) {
         let (step, angle) = (sample.step, sample.angle);
+        let on = |weight_decay: f64| weight_decay > 0.0;
+        if histograms.last().is_some_and(|h| on(h.weight_decay) != on(sample.weight_decay)) {
+            // The other way is another one from here on.
+            self.counterfactual = Median::default();
+        }
         curves.angle.push(step, angle.full_deg);
         curves.plane_angle.push(step, angle.plane_deg);
         for (curve, median, value) in [

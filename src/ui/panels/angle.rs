@@ -30,6 +30,9 @@ const LOW: f64 = -30.0;
 /// Columns of a line from which on the counterfactual angle is told in words.
 const WIDE_LINE: u16 = 64;
 
+/// A curve, or several together, of decay off where it is on and on where it is off.
+const OTHER_WAY: &str = "decay the other way";
+
 /// Draws the panel.
 pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffer) {
     let theme = view.theme;
@@ -86,10 +89,14 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     }
 }
 
-/// What a dashed curve is: the words for one arm.
+/// What a dashed curve is: the words for one arm, whose decay may have been on and off.
 fn without(arm: &ArmView) -> &'static str {
-    match &arm.latest {
-        Some(step) if step.weight_decay > 0.0 => "without decay",
+    let newest = arm.latest.as_ref().map(|step| step.weight_decay);
+    let on = |decay: f64| decay > 0.0;
+    let mut all = arm.histograms.iter().map(|h| h.weight_decay).chain(newest).map(on);
+    match all.next() {
+        Some(first) if !all.all(|way| way == first) => OTHER_WAY,
+        Some(true) => "without decay",
         _ => "with decay",
     }
 }
@@ -106,7 +113,7 @@ fn legends(snapshot: &Snapshot, view: &ViewState) -> Vec<Vec<Piece>> {
     let words: Vec<&str> = snapshot.arms.values().map(without).collect();
     let way = match words.first() {
         Some(first) if words.iter().all(|w| w == first) => *first,
-        Some(_) => "decay the other way",
+        Some(_) => OTHER_WAY,
         None => return vec![vec![dim(median)]],
     };
     let adam = snapshot.arms.values().filter(|a| a.is_adam()).map(|a| a.optimizer.as_str());
@@ -122,7 +129,8 @@ fn legends(snapshot: &Snapshot, view: &ViewState) -> Vec<Vec<Piece>> {
         vec![dim(format!("{median}, thin each step  {long}"))],
         vec![dim(format!("{median}  {long}"))],
         vec![dim(format!("{line} median  {long}"))],
-        vec![dim(long)],
+        vec![dim(format!("{line} median  {short}"))],
+        vec![dim(format!("{line} median  {shortest}"))],
         vec![dim(short)],
         vec![dim(shortest)],
     ]

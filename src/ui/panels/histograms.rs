@@ -76,9 +76,17 @@ fn one(histogram: &AngleHistogram, view: &ViewState, place: Rect, buf: &mut Buff
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     for (bin, count) in counts.iter().take(BINS).enumerate() {
         let filled = *count as f64 / most as f64 * f64::from(bars.height);
-        let style = theme.angle((bin as f64 + 0.5) * BIN_DEG);
+        let style = match count {
+            0 => theme.dim(),
+            _ => theme.angle((bin as f64 + 0.5) * BIN_DEG),
+        };
         for up in 0..bars.height {
-            let Some(symbol) = symbol(filled - f64::from(up), up == 0, theme) else { continue };
+            let symbol = match (count, up) {
+                // Not as one that is hardly filled.
+                (0, 0) => Some(if theme.ascii { '.' } else { '·' }),
+                _ => symbol(filled - f64::from(up), up == 0, theme),
+            };
+            let Some(symbol) = symbol else { continue };
             for column in 0..wide {
                 let x = bars.x + bin as u16 * wide + column;
                 put(buf, x, bars.bottom() - 1 - up, symbol, style);
