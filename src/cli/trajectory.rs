@@ -188,9 +188,7 @@ fn export(content: &SurfaceFile, path: &Path) -> Result<Result<PathBuf, String>>
     if path.exists() {
         let same = SurfaceFile::read(path)
             .is_ok_and(|there| Identity::of(&there).difference(&Identity::of(content)).is_none());
-        // NumPy's files are not read back.
-        let is_npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
-        if !same && !is_npz {
+        if !same {
             let text =
                 "is there already, and is not this surface; choose another --out, or remove it";
             return Ok(Err(format!("{}: {text}", path.display())));

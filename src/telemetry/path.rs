@@ -51,7 +51,7 @@ impl Default for PathGap {
 pub struct PathView {
     /// Steps done at the origin: the newest snapshot when the axes were taken.
     pub origin_step: u64,
-    /// Share of the snapshots' variance along each axis, strongest first; empty before there is a plane.
+    /// Share of the snapshots' variance along each axis, which keep their places where two are near each other; empty before there is a plane.
     #[serde(with = "nulls_as_nan")]
     pub shares: Vec<f64>,
     /// The kept snapshots, oldest first; the first and the newest are always there.

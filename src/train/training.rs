@@ -187,8 +187,9 @@ impl Trainee {
         let figures = match (gauges, products) {
             (Some(gauges), Some(products)) => {
                 let (delta, grad) = (self.optimizer.delta(), self.net.grad());
-                let every = self.net.plan().scalars().unsigned_abs().div_ceil(IN_PLANE_EVERY_STEP);
-                let axes = self.axes.as_ref().filter(|_| step.is_multiple_of(every.max(1)));
+                let least = self.net.plan().scalars().unsigned_abs().div_ceil(IN_PLANE_EVERY_STEP);
+                let every = least.max(1).next_multiple_of(record.every.max(1));
+                let axes = self.axes.as_ref().filter(|_| step.is_multiple_of(every));
                 let plane = axes.map(|a| PlaneProducts::of(a, delta, grad));
                 gauges.read(products, plane.transpose()?)?
             }
