@@ -297,6 +297,45 @@ mod tests {
             }
         }
 
+        /// Of a path that moves as much one way as the other, now one is stronger and now the other: each keeps its axis.
+        #[test]
+        fn axes_are_steady_where_two_are_near(
+            points in 3usize..12, turn in 0.0..6.3f64, strengths in prop::collection::vec((0.9..1.1f64, any::<bool>()), 2..12),
+        ) {
+            let (one, other) = ([turn.cos(), turn.sin(), 0.0], [-turn.sin(), turn.cos(), 0.0]);
+            let rows = |(by, signs): (f64, bool)| DMatrix::from_fn(points, 3, |i, j| {
+                let at = std::f64::consts::TAU * i as f64 / points as f64;
+                let sign = if signs { 1.0 } else { -1.0 };
+                sign * (by * at.cos() * one[j] + at.sin() * other[j])
+            });
+            let mut axes: Option<Vec<DVector<f64>>> = None;
+            // A first in which the order is certain.
+            for strength in std::iter::once((1.05, true)).chain(strengths) {
+                let moved = rows(strength);
+                let found = of(&moved, 2).unwrap();
+                let shares: Vec<f64> = found.iter().map(|c| c.share).collect();
+                let dots: Vec<Vec<f64>> = match &axes {
+                    None => Vec::new(),
+                    Some(axes) => {
+                        let with = |c| axes.iter().map(|a| a.dot(&direction(&moved, c))).collect();
+                        found.iter().map(with).collect()
+                    }
+                };
+                let shown = arrange(&found, &places(&shares, &dots));
+                let now: Vec<DVector<f64>> = shown.iter().map(|c| direction(&moved, c)).collect();
+                // Equally strong, any two directions are components.
+                if (strength.0 - 1.0).abs() < 1e-3 {
+                    continue;
+                }
+                if let Some(before) = &axes {
+                    for (now, before) in now.iter().zip(before) {
+                        prop_assert!(now.dot(before) > 0.999, "{now} {before}");
+                    }
+                }
+                axes = Some(now);
+            }
+        }
+
         /// However the components were turned, against the previous ones they come out as those.
         #[test]
         fn signs_are_steady(rows in matrix(), noise in -0.01..0.01f64, turns in prop::array::uniform2(any::<bool>())) {

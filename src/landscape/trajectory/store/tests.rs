@@ -1,3 +1,4 @@
+use nalgebra::DMatrix;
 use proptest::prelude::*;
 
 use super::*;
@@ -50,7 +51,7 @@ fn near(a: &[Point], b: &[Point], within: f64) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(close)
 }
 
-/// Against components of the vectors themselves, in double precision.
+/// Against a dense SVD of the vectors themselves, in double precision.
 #[test]
 fn the_plane_is_that_of_the_weights() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,6 +73,26 @@ fn the_plane_is_that_of_the_weights() {
         };
         assert!((along(x) - place.0).abs() < 2e-4 && (along(y) - place.1).abs() < 2e-4);
         assert_eq!(loss, there.loss);
+    }
+    // Centred by Helmert's rows: orthonormal, and orthogonal to (1, ..., 1).
+    let rows: Vec<Vec<f32>> = store.steps().map(|step| moment(&plan, step).theta).collect();
+    let mut flat = DMatrix::from_fn(rows.len(), rows[0].len(), |i, j| f64::from(rows[i][j]));
+    for param in plan.params.iter().filter(|p| p.shape.len() == 1) {
+        flat.columns_mut(param.offset as usize, param.len() as usize).fill(0.0);
+    }
+    let helmert = DMatrix::from_fn(rows.len() - 1, rows.len(), |k, j| {
+        let k = (k + 1) as f64;
+        let raw = if (j as f64) < k { 1.0 } else { -k * f64::from(u8::from(j as f64 == k)) };
+        raw / (k * (k + 1.0)).sqrt()
+    });
+    let svd = (helmert * flat).svd(false, true);
+    let squares: Vec<f64> = svd.singular_values.iter().map(|s| s * s).collect();
+    let total: f64 = squares.iter().sum();
+    for (i, axis) in [x, y].into_iter().enumerate() {
+        assert!((axes.shares[i] - squares[i] / total).abs() < 1e-5, "{:?}", axes.shares);
+        let vectors = svd.v_t.as_ref().unwrap();
+        let along: f64 = vectors.row(i).iter().zip(axis).map(|(v, a)| v * f64::from(*a)).sum();
+        assert!((along.abs() - 1.0).abs() < 1e-5, "axis {i}: {along}");
     }
 }
 
