@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as Moment, sleep_until};
 
-use super::format;
+use super::answer;
 use super::keys::{self, Action, Turn};
 use super::prompt::{self, Order};
 use super::screen;
@@ -171,7 +171,7 @@ impl App {
             // Those from before this viewer came, or before the run was taken up again, are nothing new.
             let is_new = |m: &&ControlChange| snapshot.elapsed_s - m.t < NOTICE.as_secs_f64();
             if let Some(mark) = newest.filter(is_new) {
-                self.notify(format::change(mark));
+                self.notify(answer::to(snapshot, mark));
             }
         }
     }

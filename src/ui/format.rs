@@ -1,21 +1,6 @@
 //! Figures as short text: at most seven columns each, a dash where there is no figure.
 
-use crate::telemetry::event::{ControlChange, FORK, PAUSED};
 pub use crate::telemetry::number::{level, setting, short};
-
-/// A change of the run, as an answer to who made it.
-pub fn change(change: &ControlChange) -> String {
-    let ControlChange { arm, step, key, from, to, name, .. } = change;
-    let whose = arm.as_ref().map_or_else(String::new, |a| format!("{a}: "));
-    match (key.as_str(), name) {
-        (PAUSED, _) if *to != 0.0 => format!("paused before step {step}"),
-        (PAUSED, _) => format!("goes on with step {step}"),
-        (FORK, Some(name)) => format!("{whose}forked into {name} before step {step}"),
-        (key, _) => {
-            format!("{whose}{key} {} to {}, from step {step} on", setting(*from), setting(*to))
-        }
-    }
-}
 
 /// A share in [0, 1] as per cent.
 pub fn percent(share: f64) -> String {

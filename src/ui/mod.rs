@@ -1,5 +1,6 @@
 //! The dashboard: draws snapshots, turns keys into commands; knows the run only by the link. Charts in the terminal.
 
+mod answer;
 mod app;
 mod braille;
 mod chart;
