@@ -206,6 +206,7 @@ impl ArmMap {
             bn: "frozen".to_owned(),
             precision: word(&spec.precision),
             cosine: self.cosine,
+            coarse: !self.is_complete(),
             ..About::default()
         };
         let plane = self.evaluator.plane();

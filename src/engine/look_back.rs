@@ -114,7 +114,7 @@ impl Memory {
                     surface: file.surface,
                     images,
                     cosine: f64::NAN,
-                    complete: true,
+                    complete: !file.about.coarse,
                 });
             }
         }

@@ -40,6 +40,10 @@ pub struct About {
     pub variance: Vec<f64>,
     /// Which part of the grid this is, of how many; none for the whole.
     pub shard: Option<(u64, u64)>,
+    /// Whether finer grids were planned: a live map that gave way to a newer one, or to the run's end. Interpolation between
+    /// its points is then a part of every gap.
+    #[serde(default)]
+    pub coarse: bool,
 }
 
 impl Default for About {
@@ -62,6 +66,7 @@ impl Default for About {
             cosine: f64::NAN,
             variance: Vec::new(),
             shard: None,
+            coarse: false,
         }
     }
 }

@@ -84,6 +84,30 @@ fn explained_shares_and_gap_are_of_the_newest_map() {
 }
 
 #[test]
+fn a_map_that_gave_way_is_told_and_not_judged() {
+    let run = Run::new().told(steps()).with_map("adam", [0, 2, 4, 8], 5.0);
+    let mut coarse = map(5.0);
+    (coarse.about.arm, coarse.about.coarse) = ("sgd-wd".to_owned(), true);
+    coarse.about.step = 12;
+    coarse.write(&run.folder.join("surfaces/00000012-sgd-wd-pca.h5")).unwrap();
+    let [sgd, adam] = &run.objects(&[])[..] else { panic!("two arms") };
+    assert_eq!((&sgd["map_coarse"], &sgd["map_step"]), (&json!(true), &json!(12)));
+    assert_eq!((&adam["map_coarse"], &adam["map_step"]), (&json!(false), &json!(8)));
+    let text = run.ok(&[]);
+    let row = |arm: &str| text.lines().find(|l| l.starts_with(arm)).unwrap().to_owned();
+    assert!(!row("sgd-wd ").contains('!') && row("adam ").contains(")!"), "{text}");
+    assert!(text.contains("\nsgd-wd: its map is coarse"), "{text}");
+    assert!(text.contains("\nadam: its map is of step 8, the arm is at 12"), "{text}");
+    let out = run.path("x.svg");
+    run.ok(&["--out", &out]);
+    let caption = caption(&fs::read_to_string(&out).unwrap());
+    assert!(
+        caption.contains("off (of a coarse map)") && caption.contains("a large gap"),
+        "{caption}"
+    );
+}
+
+#[test]
 fn arms_that_diverged_and_arms_that_were_forked() {
     let alert = json!({"event": "alert", "arm": "adam", "step": 3, "t": 0.0, "kind": "diverged", "level": "error", "text": "x"});
     let mut fork = control(json!("sgd-wd"), 7, "fork", 0.0, 2.0);

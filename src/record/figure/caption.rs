@@ -149,8 +149,11 @@ fn gap(path: &Trajectory, file: &SurfaceFile) -> Option<String> {
         true => format!(" ({} of the loss + 0.1)", percent(gap.relative)),
         false => String::new(),
     };
-    let warning =
-        if gap.is_large() { "; a large gap: the map is not what was trained on" } else { "" };
+    let warning = match (file.about.coarse, gap.is_large()) {
+        (true, _) => "; the map is coarse: a newer one or the end came before its finest grid",
+        (false, true) => "; a large gap: the map is not what was trained on",
+        (false, false) => "",
+    };
     Some(format!(
         "At {told} points of the path the map is off the loss of the weights themselves by {} nats in the median{share}, \
          by {} at most{warning}.",

@@ -218,8 +218,11 @@ fn told(arm: &Drawn<'_>) -> String {
     told.push(match gap.filter(|gap| gap.median.is_finite()) {
         Some(gap) => {
             let share = percent(gap.relative);
-            let warning =
-                if gap.is_large() { " (a large gap: not what was trained on)" } else { "" };
+            let warning = match (arm.file.about.coarse, gap.is_large()) {
+                (true, _) => " (of a coarse map)",
+                (false, true) => " (a large gap: not what was trained on)",
+                (false, false) => "",
+            };
             format!(
                 "{} nats ({share}) off{warning}, {} at most",
                 figure(gap.median),

@@ -68,6 +68,10 @@ pub struct ArmFigures {
     pub changes: Vec<Change>,
     /// The map in the plane of its path from which `explained` and `gap` are, if there is one.
     pub map: Option<PathBuf>,
+    /// The arm's steps at that map.
+    pub map_step: Option<u64>,
+    /// Whether that map gave way to a newer one before its finest grid: no gap is judged by it.
+    pub map_coarse: bool,
 }
 
 /// Both shares, or null.
@@ -101,6 +105,8 @@ impl ArmFigures {
             ended: None,
             changes: Vec::new(),
             map: None,
+            map_step: None,
+            map_coarse: false,
         }
     }
 
@@ -111,6 +117,13 @@ impl ArmFigures {
             self.gap = path.gap(laid.content.surface.grid());
         }
         self.map = Some(laid.file.clone());
+        self.map_step = Some(laid.content.about.step);
+        self.map_coarse = laid.content.about.coarse;
+    }
+
+    /// Whether the map is far from the losses on the path, and is not merely unfinished.
+    pub fn gap_is_large(&self) -> bool {
+        self.gap.is_large() && !self.map_coarse
     }
 
     /// What tells this arm from others: `sgd, weight decay 5e-4, batch 128`, as it began.

@@ -3,7 +3,6 @@
 use super::ArmFigures;
 use crate::telemetry::event::FORK;
 use crate::telemetry::number::{setting, short};
-use crate::telemetry::path::PathGap;
 
 /// Columns between two columns.
 const BETWEEN: &str = "  ";
@@ -19,12 +18,13 @@ fn percent(share: f64) -> String {
 }
 
 /// How far a map is off its path: `0.12 (4 %), 3.6`.
-pub fn gap(gap: &PathGap) -> String {
+pub fn gap(arm: &ArmFigures) -> String {
+    let gap = &arm.gap;
     match (gap.median.is_finite(), gap.relative.is_finite()) {
         (false, _) => "-".to_owned(),
         (true, false) => short(gap.median),
         (true, true) => {
-            let large = if gap.is_large() { "!" } else { "" };
+            let large = if arm.gap_is_large() { "!" } else { "" };
             format!("{} ({}){large}, {}", short(gap.median), percent(gap.relative), short(gap.max))
         }
     }
@@ -62,7 +62,7 @@ fn columns(with_plane: bool) -> Vec<Column> {
         }),
         column("variance", "PC1", |a| percent(of(&a.explained, 0))),
         column("", "PC2", |a| percent(of(&a.explained, 1))),
-        column("gap,", "nats", |a| gap(&a.gap)),
+        column("gap,", "nats", gap),
         column("angle", "early", |a| degrees(a.full.early)),
         column("", "middle", |a| degrees(a.full.middle)),
         column("", "late", |a| degrees(a.full.late)),
@@ -111,8 +111,18 @@ pub fn text(arms: &[ArmFigures]) -> String {
     }
     let mut told: String = lines.iter().map(|l| format!("{}\n", l.trim_end())).collect();
     told += NOTE;
-    if arms.iter().any(|a| a.gap.is_large()) {
+    if arms.iter().any(ArmFigures::gap_is_large) {
         told += "; !: large, the map is not what was trained on";
+    }
+    for arm in arms {
+        let old = arm.map_step.filter(|step| *step < arm.steps);
+        let old = old.map(|step| format!("is of step {step}, the arm is at {}", arm.steps));
+        let coarse = "is coarse, for a newer one or the end came before its finest grid".to_owned();
+        let coarse = arm.map_coarse.then_some(coarse);
+        let of_map: Vec<String> = old.into_iter().chain(coarse).collect();
+        if !of_map.is_empty() {
+            told += &format!("\n{}: its map {}", arm.arm, of_map.join("; it "));
+        }
     }
     let plain = |a: &ArmFigures| a.changes.iter().all(|c| c.key == FORK);
     for arm in arms.iter().filter(|a| !plain(a)) {

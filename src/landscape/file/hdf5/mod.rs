@@ -45,6 +45,7 @@ mod tests {
             cosine: 0.25,
             variance: vec![0.5, 0.25],
             shard: Some((1, 2)),
+            coarse: true,
             ..About::default()
         };
         let numbers = |x: f64| vec![x, x + 1.0];

@@ -203,6 +203,7 @@ fn read_attributes(found: &HashMap<String, AttrValue>) -> (About, Option<CenterC
         cosine: number("cosine").unwrap_or(f64::NAN),
         variance: numbers("variance"),
         shard,
+        coarse: count("coarse") == Some(1),
     };
     let curvature = number("hessian_max").zip(number("hessian_min")).map(|(max, min)| {
         let products = count("hessian_products").unwrap_or(0);

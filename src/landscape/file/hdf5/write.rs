@@ -112,6 +112,9 @@ fn attributes(content: &SurfaceFile) -> Vec<(&'static str, AttrValue)> {
     if let Some((index, of)) = about.shard {
         found.push(("shard", AttrValue::String(format!("{index}/{of}"))));
     }
+    if about.coarse {
+        found.push(("coarse", AttrValue::I64(1)));
+    }
     let figures = SurfaceStatistics::of(content.surface.grid());
     // What does not exist is left out: 0 and NaN would be figures.
     let told = [
