@@ -68,7 +68,7 @@ fn every_kind_of_surface_is_computed_and_named() {
     let out = tempfile::tempdir().unwrap();
     let run = trained(out.path());
     let surfaces = run.join("surfaces");
-    let cases: [(&[&str], &str, (usize, usize)); 8] = [
+    let cases: [(&[&str], &str, (usize, usize)); 9] = [
         (&["--x=-1:1:9"], "00000024-skip-9-32-images.h5", (9, 0)),
         (&["--x=-1:1:7", "--y=-0.5:0.5:5"], "00000024-skip-7x5-y-0.5to0.5-32-images.h5", (7, 5)),
         (
@@ -84,6 +84,7 @@ fn every_kind_of_surface_is_computed_and_named() {
         (&["--x=-1:1:5", "--bn=batch"], "00000024-skip-5-32-images-bn-batch.h5", (5, 0)),
         (&["--x=-1:1:5", "--precision=bf16"], "00000024-skip-5-32-images-bf16.h5", (5, 0)),
         (&["--plane=pca", "--y=auto"], "00000024-skip-51x51-32-images-pca.h5", (51, 51)),
+        (&["--path", "--x=-1:1:5", "--y=-1:1:5"], "00000024-skip-5x5-32-images-path.h5", (5, 5)),
         (
             &["--x=-1:1:9", "--y=-1:1:9", "--adaptive"],
             "00000024-skip-9x9-32-images-adaptive.h5",
@@ -107,6 +108,12 @@ fn every_kind_of_surface_is_computed_and_named() {
     assert!(path.xs[2].abs() < 1e-5 && path.ys[2].abs() < 1e-5, "the last is the centre");
     assert!(path.loss.iter().all(|l| l.is_finite()));
     assert!((pca.about.variance.iter().sum::<f64>() - 1.0).abs() < 1e-4, "three points, a plane");
+    // In random directions the path is next to nothing, but there.
+    let random = SurfaceFile::read(&surfaces.join("00000024-skip-5x5-32-images-path.h5")).unwrap();
+    let shadow = random.trajectory.unwrap();
+    assert_eq!((&shadow.steps, &shadow.loss), (&path.steps, &path.loss));
+    assert_eq!((shadow.xs[2], shadow.ys[2]), (0.0, 0.0));
+    assert!(shadow.xs[0] != 0.0 && shadow.xs[0].abs() < 0.2 && shadow.ys[0].abs() < 0.2);
     // The centre is a grid point, and its loss the true loss of the last checkpoint.
     let nearest = pca.surface.loss[(0..51 * 51)
         .min_by(|a, b| {

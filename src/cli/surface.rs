@@ -67,6 +67,7 @@ fn request(args: &SurfaceArgs) -> Result<Request, LandscapeError> {
         x: args.x,
         y: args.y.map_or(Rows::None, |rows| rows.0),
         plane: args.plane.meaning(),
+        path: args.path,
         norm: args.norm.meaning(),
         ignore: args.ignore.meaning(),
         seed: args.seed,

@@ -153,6 +153,9 @@ pub struct SurfaceArgs {
     /// Random directions, or the principal components of the run's snapshots, or of its checkpoints
     #[arg(long, value_enum, default_value_t)]
     pub plane: PlaneArg,
+    /// Draw the run's path in a plane that was not laid through it: the places nearest to its snapshots, or to its checkpoints
+    #[arg(long)]
+    pub path: bool,
     /// Interpolate to this checkpoint, which lies at x = 1; batch-norm statistics move along
     #[arg(long, value_name = "CHECKPOINT")]
     pub to: Option<PathBuf>,

@@ -18,6 +18,7 @@ pub mod merge;
 pub mod plane;
 mod pool;
 pub mod principal;
+mod projected;
 pub mod refine;
 pub mod request;
 pub mod shard;

@@ -42,7 +42,12 @@ impl Visited {
     ///
     /// # Errors
     /// When one cannot be read, or there are fewer than three of either.
-    pub fn read(run: &Path, arm: &str, last: u64, plan: &Plan) -> Result<Self, LandscapeError> {
+    pub fn read(
+        run: &Path,
+        (arm, last): (&str, u64),
+        plan: &Plan,
+        option: (&'static str, &str),
+    ) -> Result<Self, LandscapeError> {
         let holds = |folder: &Path| folder.join(format!("{arm}.safetensors")).is_file();
         let newest = steps(run).into_iter().rfind(|(step, f)| *step <= last && holds(f));
         if let Some((step, folder)) = newest {
@@ -51,10 +56,10 @@ impl Visited {
                 snapshot::steps(&path).into_iter().filter(|s| *s < step).collect::<Vec<_>>();
             if before.len() + 1 >= FEWEST {
                 let (weights, sha256) = read(&folder.join(format!("{arm}.safetensors")), plan)?;
-                return Self::of_snapshots(&path, before, plan, (step, weights, sha256));
+                return Self::of_snapshots(&path, before, plan, (step, weights, sha256), option);
             }
         }
-        Self::of_checkpoints(run, arm, last, plan)
+        Self::of_checkpoints(run, (arm, last), plan, option)
     }
 
     /// The snapshots of `before` in `path`, then the checkpoint. Snapshots in half precision are off by a 2000th of their
@@ -64,6 +69,7 @@ impl Visited {
         before: Vec<u64>,
         plan: &Plan,
         (mut last, weights, sha256): (u64, Weights, String),
+        (name, value): (&'static str, &str),
     ) -> Result<Self, LandscapeError> {
         let (scalars, statistics) = (plan.scalars(), 2 * plan.statistics());
         let (scalars, statistics) = (scalars.unsigned_abs(), statistics.unsigned_abs());
@@ -73,8 +79,8 @@ impl Visited {
             let file = snapshot::path(path, step);
             let found = Content::read(&file, scalars as usize, statistics as usize);
             let found = found.map_err(|e| LandscapeError::Option {
-                name: "--plane",
-                value: "pca".to_owned(),
+                name,
+                value: value.to_owned(),
                 text: e.to_string(),
             })?;
             let theta = match (found.theta, &first) {
@@ -109,9 +115,9 @@ impl Visited {
 
     fn of_checkpoints(
         run: &Path,
-        arm: &str,
-        last: u64,
+        (arm, last): (&str, u64),
         plan: &Plan,
+        (name, value): (&'static str, &str),
     ) -> Result<Self, LandscapeError> {
         let (mut told, mut weights, mut sha256) = (Vec::new(), Vec::new(), String::new());
         for (step, folder) in steps(run).into_iter().filter(|(step, _)| *step <= last) {
@@ -126,8 +132,8 @@ impl Visited {
         }
         if told.len() < FEWEST {
             return Err(LandscapeError::Option {
-                name: "--plane",
-                value: "pca".to_owned(),
+                name,
+                value: value.to_owned(),
                 text: format!(
                     "{} holds {} checkpoints of {arm} up to step {last}; expected {FEWEST} at least \
                      (checkpoint.every = 50 with checkpoint.keep = 0 keeps more)",
@@ -137,6 +143,11 @@ impl Visited {
             });
         }
         Ok(Self { steps: told, weights, sha256 })
+    }
+
+    /// Steps done at each point, oldest first.
+    pub fn steps(&self) -> &[u64] {
+        &self.steps
     }
 
     /// SHA-256 of the last checkpoint's file, in hex.
@@ -313,7 +324,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let bytes = state_bytes(&plan, &last).unwrap();
         std::fs::write(folder.join("skip.safetensors"), bytes).unwrap();
-        let found = Visited::read(dir.path(), "skip", 300, &plan).unwrap();
+        let found = Visited::read(dir.path(), ("skip", 300), &plan, ("--plane", "pca")).unwrap();
         assert_eq!(found.steps, [0, 1, 2, 3, 4], "each once, and none of a later time");
         assert_eq!(found.weights[4].theta, last.theta);
     }
@@ -326,7 +337,10 @@ mod tests {
         let told = still.plane(&plan, 2).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(told.starts_with("--plane pca: ") && !told.contains('\n'), "{told}");
         let dir = tempfile::tempdir().unwrap();
-        let told = Visited::read(dir.path(), "skip", 9, &plan).err().unwrap().to_string();
+        let told = Visited::read(dir.path(), ("skip", 9), &plan, ("--plane", "pca"))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(told.contains("holds 0 checkpoints of skip"), "{told}");
     }
 }

@@ -68,6 +68,8 @@ pub struct Request {
     pub y: Rows,
     /// The plane.
     pub plane: PlaneKind,
+    /// Whether the run's path is drawn in a plane that was not laid through it.
+    pub path: bool,
     /// Scaling of random directions.
     pub norm: DirectionNorm,
     /// What random directions leave alone.
@@ -114,6 +116,7 @@ impl Request {
             x: None,
             y: Rows::None,
             plane: PlaneKind::Random,
+            path: false,
             norm: DirectionNorm::Filter,
             ignore: IgnoreParams::Biasbn,
             seed: None,
@@ -198,6 +201,7 @@ impl Request {
         parts.push(if ny == 0 { format!("{nx}") } else { format!("{nx}x{ny}") });
         let unusual = [
             (self.plane == PlaneKind::Pca, "pca".to_owned()),
+            (self.path && self.plane != PlaneKind::Pca, "path".to_owned()),
             (self.to.is_some(), format!("line{}", self.to.as_deref().map_or(String::new(), tail))),
             (self.norm != DirectionNorm::Filter, format!("norm-{}", word(&self.norm))),
             (self.ignore == IgnoreParams::None, "all".to_owned()),

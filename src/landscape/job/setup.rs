@@ -82,24 +82,7 @@ impl Setup {
             }
             (None, PlaneKind::Random) => Plane::random(plan, center, spec, axes(profile))?,
             (None, PlaneKind::Pca) => {
-                let run = source.located.run.clone().ok_or_else(|| LandscapeError::Option {
-                    name: "--plane",
-                    value: "pca".to_owned(),
-                    text: "needs a checkpoint in a run folder, beside others of its run".to_owned(),
-                })?;
-                let step = source.located.step.unwrap_or(u64::MAX);
-                let all = Visited::read(&run, source.arm.as_str(), step, &plan)?;
-                if all.last_sha256() != source.sha256 {
-                    return Err(LandscapeError::Option {
-                        name: "--plane",
-                        value: "pca".to_owned(),
-                        text: format!(
-                            "{} is not the run's own checkpoint of {} at step {step}",
-                            source.located.file.display(),
-                            source.arm
-                        ),
-                    });
-                }
+                let all = way_of(&source, ("--plane", "pca"))?;
                 let found = all.plane(&plan, if profile { 1 } else { 2 })?;
                 about.plane = "pca".to_owned();
                 about.variance = found.shares;
@@ -116,6 +99,11 @@ impl Setup {
         }
         about.cosine = plane.cosine()?;
         let (xs, ys) = coordinates(request, profile, path.as_ref());
+        if request.path && visited.is_none() {
+            let all = way_of(&source, ("--path", "with this checkpoint"))?;
+            path = Some(all.project(plane.directions())?);
+            visited = Some(all);
+        }
         let split = if request.test { &source.data.test } else { &source.data.train };
         let count = match request.images {
             ImageCount::All => split.len(),
@@ -132,6 +120,25 @@ impl Setup {
             SurfaceFile { about, images, directions, trajectory: path, ..SurfaceFile::of(surface) };
         Ok(Self { source, plane, content, chosen, file, visited })
     }
+}
+
+/// Where the run of the checkpoint has been up to it, for the `option` that asks for it.
+fn way_of(source: &Source, option: (&'static str, &str)) -> Result<Visited, LandscapeError> {
+    let refuse =
+        |text: String| LandscapeError::Option { name: option.0, value: option.1.to_owned(), text };
+    let run = source.located.run.clone().ok_or_else(|| {
+        refuse("needs a checkpoint in a run folder, beside others of its run".to_owned())
+    })?;
+    let step = source.located.step.unwrap_or(u64::MAX);
+    let all = Visited::read(&run, (source.arm.as_str(), step), &source.plan, option)?;
+    if all.last_sha256() != source.sha256 {
+        return Err(refuse(format!(
+            "{} is not the run's own checkpoint of {} at step {step}",
+            source.located.file.display(),
+            source.arm
+        )));
+    }
+    Ok(all)
 }
 
 /// The line from `center` to `other`; with `across`, a random direction beside it.
