@@ -242,6 +242,11 @@ mod tests {
             isocurve_angle_deg(dot(&sign, &g), dot(&sign, &sign).sqrt(), dot(&g, &g).sqrt());
         let found = by_optimizer("optimizer = 'adamw'\nweight_decay = 0.3", 0.01, &[0.3]);
         assert!((found[0] - wanted).abs() < 1e-2, "{found:?} {wanted}");
+        // Coupled decay would be in the second moment too: none is told where it is off.
+        let found = by_optimizer("optimizer = 'adam'\nweight_decay = 0.0", 0.01, &[0.0]);
+        assert!(found[0].is_nan(), "{found:?}");
+        let found = by_optimizer("optimizer = 'adam'\nweight_decay = 0.3", 0.01, &[0.3]);
+        assert!(found[0].is_finite(), "{found:?}");
         // Off, with the usual decay put in: -lr * (sign(g) + 5e-4 * theta) is next to the same.
         let found = by_optimizer("optimizer = 'adamw'\nweight_decay = 0.0", 0.01, &[0.0]);
         assert!((found[0] - wanted).abs() < 0.1, "{found:?} {wanted}");

@@ -241,12 +241,15 @@ impl Optimizer {
                 theta.f_mul_scalar(-lr)?
             };
             let way = self.decay.way(weight_decay);
+            // A term of decay that the second moment never saw is not what coupled decay would have made: where gradients
+            // are small it would be nearly all of the step. There is no such figure.
+            let rate = if coupled && !way.on { f64::NAN } else { way.rate };
             Ok::<_, TchError>(StepProducts {
                 delta_g: self.delta.f_dot(grad)?,
                 delta_delta: self.delta.f_dot(&self.delta)?,
                 gradient_delta: self.delta.f_dot(&gradient)?,
                 decay_delta: self.delta.f_dot(&unit)?.f_mul_scalar(weight_decay)?,
-                decay: DecayProducts::of(way.on, &unit, way.rate, &self.delta, grad)?,
+                decay: DecayProducts::of(way.on, &unit, rate, &self.delta, grad)?,
             })
         });
         let told = told.transpose()?;
