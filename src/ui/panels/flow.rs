@@ -112,10 +112,16 @@ fn heading(
 /// Stem over last conv: how often the gradient has grown (x57) or shrunk (1/57).
 fn growth(ratio: f64, theme: Theme) -> String {
     let times = if theme.ascii { 'x' } else { '×' };
+    // Two figures are enough, and fit where a terminal of 80 columns shows several arms.
+    let told = |by: f64| match by {
+        ..10.0 => format!("{by:.1}"),
+        ..1e4 => format!("{by:.0}"),
+        _ => format::short(by),
+    };
     if ratio >= 1.0 {
-        format!("{times}{}", format::short(ratio))
+        format!("{times}{}", told(ratio))
     } else if ratio > 0.0 {
-        format!("{times}1/{}", format::short(1.0 / ratio))
+        format!("{times}1/{}", told(1.0 / ratio))
     } else {
         String::new()
     }

@@ -21,7 +21,12 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     if let Some((nx, ny, images)) = snapshot.maps.arms.values().flatten().map(points).next() {
         title.push((format!(" {nx}x{ny}, {images} images"), theme.dim()));
     }
-    if let Some(job) = &snapshot.maps.job {
+    let nothing = snapshot.maps.arms.values().all(Option::is_none);
+    // A run whose maps are all of its paths' planes.
+    let elsewhere = nothing && snapshot.path_maps.arms.values().any(Option::is_some);
+    if elsewhere {
+        title.push((" of the paths alone".to_owned(), theme.dim()));
+    } else if let Some(job) = &snapshot.maps.job {
         let share = job.done as f64 / job.total.max(1) as f64;
         title.push((format!(" step {} {:.0}%", job.step, share * 100.0), theme.warning()));
     } else if let Some(next) = snapshot.maps.next_step {
@@ -29,8 +34,10 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     }
     title.push((" ".to_owned(), theme.text()));
     let inner = framed(PanelId::Maps, &title, view, area, buf);
-    if snapshot.maps.arms.values().all(Option::is_none) {
+    if nothing {
         let hint = match (&snapshot.maps.job, snapshot.maps.next_step) {
+            _ if elsewhere => "the maps are in the planes of the paths: press t",
+            _ if snapshot.phase.is_over() => "no map was made",
             (Some(_), _) => "computing the first map",
             (None, Some(_)) => "the first map follows the first step",
             (None, None) if matches!(snapshot.phase, Phase::Starting(_)) => "no map yet",
