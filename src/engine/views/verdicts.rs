@@ -7,7 +7,7 @@ use crate::telemetry::health::{Signs, Verdict, assess};
 use crate::telemetry::snapshot::ArmState;
 
 /// Times that an arm is told to be well again.
-const RECOVERIES: usize = 4;
+const RECOVERIES: usize = 2;
 
 impl Views {
     /// The arm's verdict after a step; an alert the first time that it is a new kind of bad, and once it is well again.

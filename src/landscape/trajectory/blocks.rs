@@ -9,7 +9,7 @@ use multiversion::multiversion;
 const LANES: usize = 16;
 
 /// `half` in single precision, exactly; both of the same length, all finite. By the bits, so that the loop becomes vector
-/// instructions: 2.5 times as fast as the `half` crate's conversion, which makes a call of every eight numbers.
+/// instructions: 1.7 times as fast as the `half` crate's conversion (0.29 and 0.49 ms for 2.3 million).
 pub fn widen(half: &[f16], wide: &mut [f32]) {
     widen_bits(half.reinterpret_cast(), wide);
 }
