@@ -42,6 +42,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Those that come and go while an arm trains.
+    pub const PASSING: [Self; 5] = [
+        Self::Healthy,
+        Self::ExplodingGradient,
+        Self::VanishingGradient,
+        Self::NotLearning,
+        Self::Lagging,
+    ];
+
     /// The word that events and reports use.
     pub fn word(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::arm_piece;
-use crate::telemetry::event::{Level, RunStatus};
+use crate::telemetry::event::{Alert, Level, RunStatus};
 use crate::telemetry::health::Verdict;
 use crate::telemetry::snapshot::{ArmState, ArmView, Phase, Snapshot};
 use crate::ui::format;
@@ -16,7 +16,7 @@ use crate::ui::view::ViewState;
 /// Rows that the header takes: two of the run, one per arm, one of what is wrong.
 pub fn height(snapshot: &Snapshot, room: u16) -> u16 {
     let arms = u16::try_from(snapshot.arms.len()).unwrap_or(u16::MAX);
-    let all = 2u16.saturating_add(arms).saturating_add(u16::from(!snapshot.alerts.is_empty()));
+    let all = 2u16.saturating_add(arms).saturating_add(u16::from(standing(snapshot).is_some()));
     all.min(room)
 }
 
@@ -30,7 +30,7 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
     if let Some(line) = lines.next() {
         progress_line(snapshot, line, buf, theme);
     }
-    if let Some(alert) = snapshot.alerts.last()
+    if let Some(alert) = standing(snapshot)
         && let Some(line) = lines.next()
     {
         let style = match alert.level {
@@ -164,4 +164,52 @@ fn arm_line(
     }
     told.push((format!("  {} parameters", arm.info.parameters), theme.dim()));
     pieces(buf, line.x, line.y, line.width, &told);
+}
+
+/// The newest alert that is still true.
+fn standing(snapshot: &Snapshot) -> Option<&Alert> {
+    snapshot.alerts.iter().rev().find(|alert| stands(alert, snapshot))
+}
+
+/// Whether an alert is still true: one of an arm's health no longer is once its verdict is another, and that it is well is
+/// in its own line.
+fn stands(alert: &Alert, snapshot: &Snapshot) -> bool {
+    let of_health = Verdict::PASSING.iter().any(|verdict| verdict.word() == alert.kind);
+    let arm = alert.arm.as_ref().and_then(|name| {
+        let mut arms = snapshot.arms.values();
+        arms.find(|arm| arm.info.name == *name)
+    });
+    match arm.filter(|_| of_health) {
+        Some(arm) => arm.verdict.is_unhealthy() && arm.verdict.word() == alert.kind,
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::fixture;
+
+    #[test]
+    fn an_alert_of_health_goes_with_the_verdict() {
+        let mut snapshot = fixture::run(2, 120);
+        let id = snapshot.arms.ids().next().unwrap();
+        let alert = |kind: &str| Alert {
+            arm: Some(snapshot.arms[id].info.name.clone()),
+            step: 1,
+            t: 0.0,
+            kind: kind.to_owned(),
+            level: Level::Warning,
+            text: kind.to_owned(),
+        };
+        let (lagging, lost, well) = (alert("lagging"), alert("snapshot-lost"), alert("healthy"));
+        snapshot.arms[id].verdict = Verdict::Lagging;
+        snapshot.alerts = vec![lost.clone(), lagging.clone()];
+        assert_eq!(standing(&snapshot), Some(&lagging));
+        snapshot.arms[id].verdict = Verdict::Healthy;
+        snapshot.alerts.push(well);
+        assert_eq!(standing(&snapshot), Some(&lost), "what is lost stays lost");
+        snapshot.alerts.remove(0);
+        assert_eq!(height(&snapshot, 20), 2 + snapshot.arms.len() as u16);
+    }
 }
