@@ -13,6 +13,7 @@ pub mod landscape;
 pub mod link;
 pub mod model;
 pub mod record;
+pub mod signals;
 pub mod telemetry;
 pub mod train;
 pub mod ui;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("arm", &[]),
+    ("signals", &[]),
     ("config", &["arm"]),
     ("data", &["config"]),
     ("model", &["arm", "config", "telemetry"]),
@@ -31,8 +32,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("link", &["arm", "telemetry"]),
-    ("ui", &["arm", "geometry", "link", "telemetry"]),
-    ("headless", &["arm", "config", "engine", "link", "record", "telemetry"]),
+    ("ui", &["arm", "geometry", "link", "signals", "telemetry"]),
+    ("headless", &["arm", "config", "engine", "link", "record", "signals", "telemetry"]),
     (
         "cli",
         &[
@@ -44,6 +45,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "landscape",
             "link",
             "record",
+            "signals",
             "telemetry",
             "train",
             "ui",

@@ -262,32 +262,3 @@ fn a_reader_that_leaves_stops_the_run_after_a_checkpoint() {
     assert!(kept.contains("\"event\":\"checkpoint\""));
     assert!(kept.trim_end().ends_with('}') && kept.contains("\"status\":\"stopped\""));
 }
-
-#[test]
-fn signals_end_a_run_well() {
-    for signal in ["INT", "TERM", "HUP"] {
-        let out = tempfile::tempdir().unwrap();
-        let mut child = landscope(out.path())
-            .args(["--steps", "100000", "--format", "json"])
-            .args(SMALL)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.next().unwrap().unwrap().contains("\"event\":\"run\""));
-        let pid = child.id().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args([&format!("-{signal}"), &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let last = lines.map(Result::unwrap).last().unwrap();
-        assert!(
-            last.contains("\"event\":\"done\"") && last.contains("\"status\":\"stopped\""),
-            "{signal}: {last}"
-        );
-        assert!(child.wait().unwrap().success(), "{signal}");
-    }
-}

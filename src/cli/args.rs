@@ -72,9 +72,8 @@ pub enum DataCommand {
 /// `run ...`
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A config file, or the name of one in configs/ without its ending
-    #[arg(default_value = DEFAULT_CONFIG)]
-    pub config: String,
+    /// A config file, or the name of one in configs/ without its ending; demo where none is named
+    pub config: Option<String>,
     /// Lay a value over the config, as in train.lr=0.05 or arm.noskip.lr=0.01
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -90,8 +89,9 @@ pub struct RunArgs {
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
-    /// Go on with a run from its newest whole checkpoint: a run folder, or its name
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "replay"])]
+    /// Go on with a run from its newest whole checkpoint: a run folder, or its name. Or auto: the newest unfinished run
+    /// of this config below --out, or a new one where there is none
+    #[arg(long, value_name = "RUN", conflicts_with = "replay")]
     pub resume: Option<String>,
     /// Make a run again, with every change that was made by hand, in a new folder
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set"])]

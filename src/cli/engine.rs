@@ -16,6 +16,7 @@ use crate::engine::{self, EngineError, Options, Place};
 use crate::headless;
 use crate::link::socket;
 use crate::record::{folder, log, metrics};
+use crate::signals::{HangUp, stop_flag};
 use crate::train::tune;
 
 /// How long an engine that has refused its run takes to end.
@@ -23,6 +24,7 @@ const REFUSAL: Duration = Duration::from_secs(3);
 
 /// Trains what `run.toml` in the folder says, until it is done or asked to stop.
 pub fn engine(args: &EngineArgs, start: Instant) -> Result<ExitCode> {
+    let stop = stop_flag(HangUp::Ignored).wrap_err("signals")?;
     let overrides = args.set.iter().map(|s| Override::parse(s)).collect::<Result<Vec<_>, _>>()?;
     let file = args.folder.join(folder::RUN_FILE);
     let experiment = config::load(&file.to_string_lossy(), &overrides)?;
@@ -31,7 +33,7 @@ pub fn engine(args: &EngineArgs, start: Instant) -> Result<ExitCode> {
     let folder = args.folder.clone();
     let place = if args.resume { Place::Resume(folder) } else { Place::Made(folder) };
     let options = Options { replay: args.replay.clone(), serve: true, ..Options::at(place) };
-    let ending = headless::serve(experiment, options, start)?;
+    let ending = headless::serve(experiment, options, start, &stop)?;
     Ok(super::run::status(&ending))
 }
 

@@ -5,7 +5,6 @@ mod bench;
 mod completions;
 mod data;
 mod engine;
-mod interrupt;
 mod live;
 mod merge;
 mod panics;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use color_eyre::eyre::Result;
+use color_eyre::eyre::{Result, WrapErr};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::FAILED;
 use super::args::{DEFAULT_OUT, OutputFormat};
-use super::interrupt::stop_flag;
 use super::say::{complain, say};
 use super::statistics;
 use super::surface_args::SurfaceArgs;
@@ -21,6 +20,7 @@ use crate::landscape::job::{self, Machine, Outcome, Progress};
 use crate::landscape::request::{Request, Rows};
 use crate::landscape::shard::Shard;
 use crate::record::log;
+use crate::signals::{HangUp, stop_flag};
 use crate::train::device;
 
 /// Set to `off`, libtorch computes what our own kernel would on the CPU: to compare the two.
@@ -39,7 +39,7 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
     let devices = device::choose_all(choice).map_err(EngineError::from)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = std::env::var_os(KERNEL).is_none_or(|v| v != "off");
-    let stop = stop_flag()?;
+    let stop = stop_flag(HangUp::Ends).wrap_err("signals")?;
     let bar = bar();
     let outcome =
         job::run(&request, &Machine { devices, threads, kernel }, &stop, &mut |at| show(&bar, at));

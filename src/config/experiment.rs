@@ -1,5 +1,6 @@
 //! The second stage: an experiment in which every value is present and has been checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -34,6 +35,48 @@ pub struct Experiment {
     pub map: MapSpec,
     /// The arms' paths.
     pub trajectory: TrajectorySpec,
+}
+
+impl Experiment {
+    /// The first value that `found` has differently, as `arm.skip.lr is 0.1 there and 0.05 here`. How long it runs and where
+    /// is not looked at: both may change from one go to the next.
+    pub fn differs_from(&self, found: &Self) -> Option<String> {
+        let flat = |experiment: &Self| {
+            let Self { length, device, .. } = *self;
+            let mut typed = Self { length, device, ..experiment.clone() }.to_typed();
+            // `run.toml` names it so that it holds from any folder.
+            typed.data.dir = typed.data.dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+            let mut values = BTreeMap::new();
+            flatten("", &serde_json::to_value(typed).unwrap_or_default(), &mut values);
+            values
+        };
+        let (here, there) = (flat(self), flat(found));
+        let mut keys = here.keys().chain(there.keys());
+        let key = keys.find(|key| here.get(*key) != there.get(*key))?;
+        let value = |of: &BTreeMap<String, String>| {
+            of.get(key).map_or("not set", String::as_str).to_owned()
+        };
+        Some(format!("{key} is {} there and {} here", value(&there), value(&here)))
+    }
+}
+
+/// The leaves of a value by their dotted keys.
+fn flatten(key: &str, value: &serde_json::Value, into: &mut BTreeMap<String, String>) {
+    let below = |part: &str| if key.is_empty() { part.to_owned() } else { format!("{key}.{part}") };
+    match value {
+        serde_json::Value::Object(map) => {
+            map.iter().for_each(|(part, value)| flatten(&below(part), value, into));
+        }
+        serde_json::Value::Array(list) => {
+            // Arms go by their names, as in `--set`.
+            let name = |item: &serde_json::Value| item.get("name")?.as_str().map(str::to_owned);
+            for (i, item) in list.iter().enumerate() {
+                flatten(&below(&name(item).unwrap_or_else(|| i.to_string())), item, into);
+            }
+        }
+        serde_json::Value::Null => {}
+        leaf => drop(into.insert(key.to_owned(), leaf.to_string())),
+    }
 }
 
 /// Which device a run asks for.

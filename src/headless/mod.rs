@@ -4,11 +4,11 @@ mod report;
 mod stdout;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Experiment;
 use crate::engine::{Ending, Engine, EngineError, Options};
@@ -20,7 +20,7 @@ use crate::telemetry::snapshot::{Phase, Snapshot};
 use report::TextReport;
 use stdout::Stdout;
 
-/// How often the engine's end and a closed stdout are looked for.
+/// How often the engine's end, a signal and a closed stdout are looked for.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What stdout is given.
@@ -42,7 +42,7 @@ pub struct Outcome {
     pub reader_left: bool,
 }
 
-/// Runs an experiment to its end, to a signal (INT, TERM, HUP: a checkpoint is written), or until nobody reads stdout.
+/// Runs an experiment to its end, until `stop` is set (a checkpoint is written), or until nobody reads stdout.
 ///
 /// # Errors
 /// Why the run could not be started.
@@ -51,6 +51,7 @@ pub fn run(
     mut options: Options,
     format: Format,
     start: Instant,
+    stop: &AtomicBool,
 ) -> Result<Outcome, EngineError> {
     let stdout = Stdout::default();
     let closed = stdout.closed();
@@ -61,14 +62,14 @@ pub fn run(
     };
     options.recorders.push(recorder);
     let (engine, client) = Engine::start(experiment, options, start)?;
-    attend(&engine, &client, HangUp::Stops, &closed, &bar)?;
+    attend(&engine, &client, stop, &closed, &bar);
     bar.finish_and_clear();
     let ending = engine.join()?;
     Ok(Outcome { ending, reader_left: closed.load(Ordering::Relaxed) })
 }
 
-/// Runs an experiment to its end or to a signal (INT, TERM: a checkpoint is written), for viewers of other processes
-/// alone. Nothing is printed, and a terminal's end is not its end.
+/// Runs an experiment to its end or until `stop` is set (a checkpoint is written), for viewers of other processes alone.
+/// Nothing is printed.
 ///
 /// # Errors
 /// Why the run could not be started.
@@ -76,96 +77,23 @@ pub fn serve(
     experiment: Experiment,
     options: Options,
     start: Instant,
+    stop: &AtomicBool,
 ) -> Result<Ending, EngineError> {
     let (engine, client) = Engine::start(experiment, options, start)?;
-    attend(&engine, &client, HangUp::Ignored, &Closed::default(), &ProgressBar::hidden())?;
+    attend(&engine, &client, stop, &Closed::default(), &ProgressBar::hidden());
     engine.join()
 }
 
-/// What a terminal's end means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HangUp {
-    Stops,
-    Ignored,
-}
-
-/// Waits for the engine's end; asks it to stop on a signal, or once nobody reads any more.
-fn attend(
-    engine: &Engine,
-    client: &Client,
-    hang_up: HangUp,
-    closed: &Closed,
-    bar: &ProgressBar,
-) -> Result<(), EngineError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(EngineError::Thread)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new(hang_up).map_err(EngineError::Thread)?;
-        let mut stopping = false;
-        while !engine.has_ended() {
-            let asked = tokio::select! {
-                () = tokio::time::sleep(TICK) => false,
-                () = signals.next() => true,
-            };
-            if (asked || closed.load(Ordering::Relaxed)) && !stopping {
-                stopping = ask_to_stop(client);
-            }
-            show(bar, &client.snapshot());
+/// Waits for the engine's end; asks it to stop once that is wanted, or nobody reads any more.
+fn attend(engine: &Engine, client: &Client, stop: &AtomicBool, closed: &Closed, bar: &ProgressBar) {
+    let mut stopping = false;
+    while !engine.has_ended() {
+        if (stop.load(Ordering::Relaxed) || closed.load(Ordering::Relaxed)) && !stopping {
+            // An engine that is too busy to take the request is asked again at the next tick.
+            stopping = client.send(Command::Stop).is_ok();
         }
-        Ok(())
-    })
-}
-
-/// False if the engine is too busy to take the request: it is asked again at the next tick.
-fn ask_to_stop(client: &Client) -> bool {
-    client.send(Command::Stop).is_ok()
-}
-
-/// The signals that end a run. Taken up before the first, so that none ends the program by itself; a second one does.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-    on_hang_up: HangUp,
-    /// Sent when a file has grown to its limit. Taken up so that it does not end the program: the write that did it
-    /// fails, and that is told.
-    _too_large: tokio::signal::unix::Signal,
-    seen: bool,
-}
-
-impl Signals {
-    fn new(on_hang_up: HangUp) -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            on_hang_up,
-            _too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
-            seen: false,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = hung_up(&mut self.hang_up, self.on_hang_up) => {}
-        }
-        if std::mem::replace(&mut self.seen, true) {
-            // Asked twice: whoever asks does not want to wait for the checkpoint. 128 + SIGINT, as shells say it.
-            std::process::exit(130);
-        }
-    }
-}
-
-/// Waits for a hang-up that means something.
-async fn hung_up(signal: &mut tokio::signal::unix::Signal, meaning: HangUp) {
-    while signal.recv().await.is_some() {
-        if meaning == HangUp::Stops {
-            return;
-        }
+        show(bar, &client.snapshot());
+        thread::sleep(TICK);
     }
 }
 
@@ -200,4 +128,4 @@ fn losses(snapshot: &Snapshot) -> String {
 }
 
 /// Shares whether stdout's reader has left.
-type Closed = Arc<std::sync::atomic::AtomicBool>;
+type Closed = Arc<AtomicBool>;

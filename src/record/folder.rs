@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use crate::config::RUN_FILE;
 
+use super::metrics;
 use crate::config::Experiment;
+use crate::telemetry::event::{Event, RunStatus};
 
 /// Runs of one name that may start within the same second.
 const SAME_SECOND: usize = 100;
@@ -80,6 +82,35 @@ pub fn all(out: &Path) -> Vec<PathBuf> {
     runs.into_iter().rev().map(|(_, path)| path).collect()
 }
 
+/// The runs called `name` below `out` that have begun and were neither finished nor given up, newest first: cut off,
+/// stopped, or alive.
+pub fn unfinished(name: &str, out: &Path) -> Vec<PathBuf> {
+    let is_named = |path: &PathBuf| {
+        let folder = path.file_name().unwrap_or_default().to_string_lossy();
+        let stamp = folder.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        // The name of another experiment may begin with this one's.
+        stamp.is_some_and(is_stamp)
+    };
+    let has_steps_left = |path: &PathBuf| {
+        let end = metrics::last_event(&path.join(metrics::FILE_NAME));
+        match end {
+            Ok(Some(Event::Done(done))) => done.status == RunStatus::Stopped,
+            Ok(_) => true,
+            // Nothing was ever written: it cannot be gone on with.
+            Err(_) => false,
+        }
+    };
+    all(out).into_iter().filter(is_named).filter(has_steps_left).collect()
+}
+
+/// Whether a text is a [`stamp`], with the number of a run of the same second behind it or not.
+fn is_stamp(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    matches!(parts[..], [day, time] | [day, time, _] if day.len() == 8 && time.len() == 6)
+        && parts.iter().all(|p| digits(p))
+}
+
 /// Makes a new run folder below `out`, readable by its owner alone, with `run.toml` in it.
 ///
 /// # Errors
@@ -149,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Typed, resolve};
+    use crate::telemetry::event::RunDone;
 
     #[test]
     fn stamps_are_dates() {
@@ -170,6 +202,20 @@ mod tests {
         assert_eq!(again, experiment);
         assert_eq!(find(a.file_name().unwrap().to_str().unwrap(), out.path()).unwrap(), a);
         assert_eq!(find(a.to_str().unwrap(), Path::new("elsewhere")).unwrap(), a);
+        let other = Experiment { name: "demo-more".to_owned(), ..experiment.clone() };
+        let other = create(out.path(), &other).unwrap();
+        assert!(unfinished("demo", out.path()).is_empty(), "none has begun");
+        let line = |folder: &Path, text: &str| fs::write(folder.join(metrics::FILE_NAME), text);
+        let done = |status| {
+            let done = RunDone { status, step: 1, t: 0.0, arms: Vec::new() };
+            serde_json::to_string(&Event::Done(done)).unwrap() + "\n"
+        };
+        line(&other, "").unwrap();
+        line(&a, &format!("{}{{\"event\":\"st", done(RunStatus::Finished))).unwrap();
+        line(&b, &done(RunStatus::Stopped)).unwrap();
+        assert_eq!(unfinished("demo", out.path()), vec![b.clone()]);
+        line(&b, &done(RunStatus::Failed)).unwrap();
+        assert!(unfinished("demo", out.path()).is_empty());
         let said = find("no-such-run", out.path()).unwrap_err().to_string();
         assert!(
             said.contains("run no-such-run") && said.contains("the newest are demo-"),

@@ -1,7 +1,7 @@
 //! `metrics.jsonl`: one event a line, in order.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -12,8 +12,23 @@ use crate::telemetry::event::Event;
 pub const FILE_NAME: &str = "metrics.jsonl";
 /// Bytes that may wait for a disk that takes none: some minutes of a run; beyond, the oldest lines are lost.
 const MOST_WAITING: usize = 64 << 20;
+/// Bytes at the end of a file within which its last event is looked for: longer than any line.
+const MOST_TAIL: u64 = 1 << 20;
 /// Bytes that wait before they are written without being asked to.
 const WRITE_AT: usize = 64 << 10;
+
+/// The last whole event of a file; none in an empty one, or where a write tore the only line. Reads its end alone.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn last_event(path: &Path) -> io::Result<Option<Event>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(MOST_TAIL)))?;
+    file.read_to_end(&mut tail)?;
+    Ok(tail.rsplit(|b| *b == b'\n').find_map(|line| serde_json::from_slice(line).ok()))
+}
 
 /// Writes events as JSON lines to anything that takes bytes.
 ///

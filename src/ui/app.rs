@@ -1,12 +1,13 @@
 //! The event loop: keys, snapshots, signals; one frame at most every [`FRAME`].
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
 use ratatui::layout::Rect;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as Moment, sleep_until};
 
 use super::answer;
@@ -18,6 +19,7 @@ use super::theme::Theme;
 use super::view::{Overlay, PanelId, Prompt, ViewState};
 use crate::arm::ArmName;
 use crate::link::{Client, SendError};
+use crate::signals::{HangUp, leave_flag};
 use crate::telemetry::command::Command;
 use crate::telemetry::event::ControlChange;
 use crate::telemetry::snapshot::{Phase, Snapshot};
@@ -56,11 +58,13 @@ pub enum Left {
 pub fn run(client: Client, options: &Options) -> io::Result<Left> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let theme = Theme::detect(options.ascii, |name| std::env::var(name).ok());
+    let leave = leave_flag(HangUp::Ends)?;
     let screen = Screen::take()?;
     let readonly = client.is_readonly();
     let app = App {
         client,
         screen,
+        leave,
         view: ViewState { readonly, ..ViewState::new(theme) },
         notice_until: None,
         engine_gone: false,
@@ -74,6 +78,8 @@ pub fn run(client: Client, options: &Options) -> io::Result<Left> {
 struct App {
     client: Client,
     screen: Screen,
+    /// Set by a signal.
+    leave: Arc<AtomicBool>,
     view: ViewState,
     notice_until: Option<Instant>,
     engine_gone: bool,
@@ -88,8 +94,6 @@ impl App {
     async fn serve(mut self) -> io::Result<Left> {
         let mut pause = self.draw()?;
         let mut events = EventStream::new();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         let mut next_frame = Moment::now() + pause;
         let mut dirty = false;
         loop {
@@ -108,7 +112,6 @@ impl App {
                     Some(Err(e)) => return Err(e),
                     None => return Err(io::Error::other("the terminal sends no more keys")),
                 },
-                () = ended(&mut terminate, &mut hang_up) => return Ok(Left::Detached),
                 news = self.client.changed(), if !self.engine_gone && !dirty => {
                     self.engine_gone = !news;
                     dirty = true;
@@ -118,6 +121,9 @@ impl App {
                     next_frame = Moment::now() + pause;
                     dirty = false;
                 }
+            }
+            if self.leave.load(Ordering::Relaxed) {
+                return Ok(Left::Detached);
             }
             if let Some(left) = self.is_to_leave() {
                 return Ok(left);
@@ -293,12 +299,5 @@ impl App {
             }
             _ => leave.then_some(Left::Detached),
         }
-    }
-}
-
-async fn ended(terminate: &mut Signal, hang_up: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
     }
 }
