@@ -81,7 +81,7 @@ fn several_viewers_one_stopped_one_that_only_looks() {
     looks.press("s");
     looks.wait_until("no question", |seen| !seen.contains("detach:"));
     goes_on(&runs);
-    first.press("qs");
+    first.press("q\u{18}");
     assert_eq!(first.end().0, 0);
     // Who still looks sees the end and stays on it; who slept is not waited for.
     looks.wait_for("stopped");
@@ -124,7 +124,7 @@ fn a_dead_engine_is_told_cleared_and_taken_up_again() {
     let (status, raw) = runs.run_again(&["--resume", &folder]).end();
     assert_eq!(status, 2);
     assert!(raw.contains("another landscope trains in it"), "{raw}");
-    s.press("qs");
+    s.press("q\u{18}");
     assert_eq!(s.end().0, 0);
 }
 
@@ -210,7 +210,7 @@ fn a_run_folder_deep_in_a_home_directory_can_be_attached() {
     s.wait_for("test err");
     let mut second = runs.attach(80, 24, &[]);
     second.wait_for("training");
-    second.press("qs");
+    second.press("q\u{18}");
     assert_eq!(second.end().0, 0);
     s.wait_for("stopped");
 }

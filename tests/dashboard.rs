@@ -109,7 +109,7 @@ fn how_long_a_user_waits() {
     second.wait_for(" nats");
     let bytes = second.raw.lock().unwrap().len();
     println!("attach: a full screen after {:.2} s, {bytes} bytes", again.elapsed().as_secs_f64());
-    s.press("qs");
+    s.press("q\u{18}");
     assert_eq!(s.end().0, 0);
 }
 
@@ -125,7 +125,7 @@ fn any_size_is_drawn_while_it_runs() {
     s.wait_for("over the run: stem on top");
     s.resize(60, 18);
     s.wait_for("gradient flow");
-    s.press("qs");
+    s.press("q\u{18}");
     assert_eq!(s.end().0, 0);
 }
 
@@ -152,7 +152,7 @@ fn without_colour_and_without_utf8() {
     let mut s = runs.run(100, 30, &LONG, &[("NO_COLOR", "1"), ("LC_ALL", "C")]);
     s.wait_for("test err");
     assert!(s.seen().is_ascii(), "{}", s.seen());
-    s.press("qs");
+    s.press("q\u{18}");
     let (_, raw) = s.end();
     for colour in ["\u{1b}[38;", "\u{1b}[48;"] {
         assert!(!raw.contains(colour), "a colour in spite of NO_COLOR");
@@ -173,4 +173,45 @@ fn what_cannot_be_run_is_told_and_leaves_nothing() {
     assert!(!raw.contains("\u{1b}[?1049h"), "a wrong config does not touch the screen");
     let left: Vec<_> = std::fs::read_dir(runs.path()).unwrap().map(|e| e.unwrap().path()).collect();
     assert!(left.iter().all(|p| p.ends_with(".state")), "{left:?}");
+}
+
+#[test]
+fn a_paste_is_text_for_the_command_line_and_changes_nothing_elsewhere() {
+    let runs = Runs::new();
+    let mut s = runs.run(100, 30, &["--steps", "1000000", "--set", "map.every=0"], &[]);
+    s.wait_for("test err");
+    assert!(String::from_utf8_lossy(&s.raw.lock().unwrap()).contains("\u{1b}[?2004h"));
+    let paste = |text: &str| format!("\u{1b}[200~{text}\u{1b}[201~");
+    // The text that stopped a run, and worse; over the panels, over the help, over the question.
+    for (opens, closes) in [("", ""), ("?", "?"), ("q", "n")] {
+        s.press(opens);
+        s.press(&paste("squash wl b qs \u{18}\n:stop\n"));
+        s.wait_for("changes nothing");
+        s.press(closes);
+    }
+    let metrics = || std::fs::read_to_string(runs.folder().join("metrics.jsonl")).unwrap();
+    // In the command line it is text, and is sent by nobody but the one who types.
+    s.press(":");
+    s.press(&paste("set noskip.lr\t\n 0.0\u{1b}\u{7}3"));
+    s.wait_for(":set noskip.lr 0.03");
+    s.press("\r");
+    s.wait_for("noskip: lr 0.1 to 0.03");
+    s.press("l");
+    s.wait_for("lr: skip 0.1 to 0.05");
+    // What was done is taken back, newest first.
+    s.press("u");
+    s.wait_for("lr: skip 0.05 to 0.1");
+    s.press("u");
+    s.wait_for("noskip: lr 0.03 to 0.1");
+    s.press("u");
+    s.wait_for("no change by hand is left");
+    // The letters of a stray word do not stop it.
+    s.press("qs");
+    s.wait_until("the question gone", |seen| !seen.contains("quit?"));
+    s.press("q\u{18}");
+    assert_eq!(s.end().0, 0);
+    let told = metrics();
+    let changes = told.lines().filter(|l| l.contains("\"event\":\"control\"")).count();
+    assert_eq!(changes, 6, "{told}");
+    assert!(told.contains("\"status\":\"stopped\""));
 }

@@ -57,6 +57,9 @@ pub struct Conductor {
     pub paused: bool,
     /// What was asked for and is not done.
     pub asked: Asked,
+    /// What commands changed since the process began, in order: the arms and the values that they had. What is taken
+    /// back is no longer in it.
+    pub changed: Vec<Vec<(ArmId, Setting, f64)>>,
     /// Arms that come to the gate.
     pub at_work: AtWork,
 }
@@ -169,11 +172,18 @@ impl Conductor {
                     Phase::Training
                 }));
             }
-            Command::Change { arm, change } => self.change(arm.as_ref(), change),
+            Command::Change { arm, change } => {
+                let before = self.change(arm.as_ref(), change);
+                self.changed.extend((!before.is_empty()).then_some(before));
+            }
             Command::Fork { arm, changes } => self.fork(arm.as_ref(), &changes),
             Command::MapNow => self.asked.map = true,
             Command::Checkpoint => self.asked.checkpoint = true,
             Command::Stop => self.stopped.store(true, Ordering::Relaxed),
+            Command::TakeBack => match self.changed.pop() {
+                Some(before) => self.take_back(&before),
+                None => self.refuse("no change by hand is left to take back".to_owned()),
+            },
         }
     }
 
@@ -233,18 +243,37 @@ impl Conductor {
         })));
     }
 
-    /// Changes one arm's settings or all arms'; told as one event where it was the same change for all.
-    fn change(&mut self, arm: Option<&ArmName>, change: Change) {
+    /// Changes one arm's settings or all arms'. The arms that it changed, and the values before.
+    fn change(&mut self, arm: Option<&ArmName>, change: Change) -> Vec<(ArmId, Setting, f64)> {
+        let its = |spec: &ArmSpec| arm.is_none_or(|name| *name == spec.name);
+        let these = self.specs.iter().filter(|(_, spec)| its(spec)).map(|(id, _)| id);
+        let these: Vec<ArmId> = these.collect();
+        let decays = these.iter().any(|id| self.settings[*id].weight_decay > 0.0);
+        self.apply(these.into_iter().map(|id| (id, change)), decays)
+    }
+
+    /// Sets what was before a change.
+    fn take_back(&mut self, before: &[(ArmId, Setting, f64)]) {
+        let sets = before.iter();
+        let sets = sets.map(|&(id, setting, value)| (id, Change::Set { setting, value }));
+        self.apply(sets, false);
+    }
+
+    /// Makes changes; told as one event where it was the same for all arms. The arms that were changed, and the values
+    /// before.
+    fn apply(
+        &mut self,
+        changes: impl Iterator<Item = (ArmId, Change)>,
+        decays: bool,
+    ) -> Vec<(ArmId, Setting, f64)> {
         let mut settings = PerArm::clone(&self.settings);
         let mut changed: Vec<(ArmName, Changed)> = Vec::new();
-        let its = |spec: &ArmSpec| arm.is_none_or(|name| *name == spec.name);
-        let mut of_these = self.specs.iter().filter(|(_, spec)| its(spec));
-        let decays = of_these.any(|(id, _)| settings[id].weight_decay > 0.0);
-        for (id, spec) in self.specs.iter() {
-            if its(spec)
-                && let Some(done) =
-                    settings[id].apply(change, decays, &spec.train, self.train_images)
-            {
+        let mut before = Vec::new();
+        for (id, change) in changes {
+            let spec = &self.specs[id];
+            let done = settings[id].apply(change, decays, &spec.train, self.train_images);
+            if let Some(done) = done {
+                before.extend(Setting::named(done.key).map(|setting| (id, setting, done.from)));
                 changed.push((spec.name.clone(), done));
             }
         }
@@ -260,6 +289,7 @@ impl Conductor {
             }
             _ => changed.iter().for_each(|(name, c)| self.tell(Some(name), c)),
         }
+        before
     }
 
     fn tell(&self, arm: Option<&ArmName>, changed: &Changed) {

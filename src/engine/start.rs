@@ -91,6 +91,7 @@ impl Hub {
             start,
             paused: false,
             asked: Asked::default(),
+            changed: Vec::new(),
             at_work: at_work.clone(),
         };
         let mapper = Mapper {

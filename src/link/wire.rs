@@ -12,7 +12,7 @@ use super::Said;
 use super::parts::{Change, Parts, Size, apply};
 
 /// Version of what is told after the hellos; both sides must have the same.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Largest frame that an engine takes: a hello or a command.
 pub const MOST_TO_ENGINE: usize = 16 << 10;
 /// Largest frame that a viewer takes: a whole snapshot at 4K, compressed.

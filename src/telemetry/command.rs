@@ -29,6 +29,9 @@ pub enum Command {
     Checkpoint,
     /// Ends the run after a checkpoint.
     Stop,
+    /// Takes back the newest change of a setting that was asked for and is not taken back yet. The values before it are
+    /// set by a change of its own.
+    TakeBack,
 }
 
 /// A setting that can be changed while a run goes on.

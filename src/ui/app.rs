@@ -165,7 +165,29 @@ impl App {
                 self.client.resized(*columns, *rows);
                 None
             }
+            Event::Paste(text) => {
+                self.paste(text);
+                None
+            }
             _ => None,
+        }
+    }
+
+    /// Pasted text is text for the command line; where none is open it is nobody's keys.
+    fn paste(&mut self, text: &str) {
+        match &mut self.view.prompt {
+            Some(prompt) if !self.too_small => {
+                let typed = text.chars().filter(|c| !c.is_control());
+                let room = LONGEST_LINE.saturating_sub(prompt.text.len());
+                prompt.text.extend(typed.take(room));
+                prompt.answer.clear();
+            }
+            _ => {
+                let count = text.chars().count();
+                self.notify(format!(
+                    "pasted text ({count} characters) changes nothing; : opens the command line"
+                ));
+            }
         }
     }
 
@@ -293,7 +315,7 @@ impl App {
         }
         match key.code {
             KeyCode::Char('d' | 'D') => Some(Left::Detached),
-            KeyCode::Char('s' | 'S') => {
+            code if code == keys::STOP.0 && key.modifiers.contains(KeyModifiers::CONTROL) => {
                 self.view.stopping = self.ask(Command::Stop, "asked to stop");
                 None
             }

@@ -4,6 +4,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::telemetry::command::{Change, Command};
 
+/// Ends the run, in the question before quitting: a key that no text holds, whether typed or pasted.
+pub const STOP: (KeyCode, &str) = (KeyCode::Char('x'), "Ctrl-X");
+
 /// Factor of one press of `l` or `L`.
 const LR_FACTOR: f64 = 2.0;
 
@@ -81,7 +84,7 @@ const fn change(change: Change) -> Command {
 }
 
 /// All keys.
-pub static KEYS: [Binding; 19] = [
+pub static KEYS: [Binding; 20] = [
     view(&[KeyCode::Char('q')], "q", "quit", "detach, or stop the run (asks)", Action::Quit),
     ask(
         &[KeyCode::Char(' ')],
@@ -138,6 +141,14 @@ pub static KEYS: [Binding; 19] = [
         "map the loss around the weights as they are now",
         Command::MapNow,
         "map asked for",
+    ),
+    ask(
+        &[KeyCode::Char('u')],
+        "u",
+        "undo",
+        "take the last change by hand back",
+        Command::TakeBack,
+        "the last change: asked to be taken back",
     ),
     view(
         &[KeyCode::Char('t')],

@@ -22,7 +22,7 @@ struct Verb {
 }
 
 /// All commands.
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 10] = [
     Verb { name: "set", usage: "set [ARM.]KEY VALUE", read: set },
     Verb { name: "fork", usage: "fork [ARM] KEY=VALUE ...", read: fork },
     Verb { name: "map", usage: "map", read: |w, _| plain(w, Command::MapNow, "map asked for") },
@@ -35,6 +35,11 @@ const VERBS: [Verb; 9] = [
         name: "pause",
         usage: "pause",
         read: |w, _| plain(w, Command::TogglePause, "pause, or go on"),
+    },
+    Verb {
+        name: "undo",
+        usage: "undo",
+        read: |w, _| plain(w, Command::TakeBack, "the last change: asked to be taken back"),
     },
     Verb { name: "stop", usage: "stop", read: |w, _| plain(w, Command::Stop, "asked to stop") },
     Verb { name: "quit", usage: "quit", read: |w, _| nothing_more(w).map(|()| Order::Quit) },

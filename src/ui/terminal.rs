@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -46,7 +47,7 @@ impl Write for Counted {
 }
 
 impl Screen {
-    /// Takes the terminal: raw keys, the alternate screen, no cursor.
+    /// Takes the terminal: raw keys, pastes told as such, the alternate screen, no cursor.
     ///
     /// # Errors
     /// When it refuses; it is then as it was.
@@ -56,7 +57,7 @@ impl Screen {
         let written = Rc::new(Cell::new(0));
         let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
         let counted = Counted { out, written: Rc::clone(&written) };
-        let taken = execute!(io::stdout(), EnterAlternateScreen, Hide)
+        let taken = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(counted)));
         match taken {
             Ok(terminal) => Ok(Self { terminal, written }),
@@ -83,7 +84,7 @@ pub fn size() -> Option<(u16, u16)> {
 pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // A terminal that is gone cannot be restored, and nobody is there to be told.
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+        let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();
     }

@@ -29,6 +29,7 @@ fn conductor(steps: u64, map_every: u64) -> (Conductor, Client, Receiver<Message
         start: Instant::now(),
         paused: false,
         asked: Asked::default(),
+        changed: Vec::new(),
         at_work: AtWork::default(),
     };
     (conductor, door.client(false), messages)
@@ -198,4 +199,50 @@ fn a_paused_run_still_hands_out_weights_and_can_be_stopped() {
     client.send(Command::Stop).unwrap();
     let d = c.decide();
     assert!(!d.hold && d.step.is_none() && d.checkpoint && !d.map);
+}
+
+#[test]
+fn the_last_change_is_taken_back_by_a_change_of_its_own_and_then_the_one_before() {
+    let (mut c, client, messages) = conductor(10, 0);
+    let told = || {
+        let changes = messages.try_iter().filter_map(|m| match m {
+            Message::Event(Event::Control(e)) => {
+                Some((e.arm.map(|a| a.to_string()), e.step, e.key, e.from, e.to))
+            }
+            _ => None,
+        });
+        changes.collect::<Vec<_>>()
+    };
+    let refused = || {
+        let alert = |m| match m {
+            Message::Event(Event::Alert(alert)) => Some(alert.text),
+            _ => None,
+        };
+        messages.try_iter().find_map(alert).unwrap_or_default()
+    };
+    let noskip = || Some(ArmName::new("noskip"));
+    let set = Change::Set { setting: Setting::Lr, value: 0.03 };
+    client.send(Command::Change { arm: noskip(), change: set }).unwrap();
+    // Halves what differs by arm, and toggles what does not.
+    client.send(Command::Change { arm: None, change: Change::ScaleLr(0.5) }).unwrap();
+    client.send(Command::Change { arm: None, change: Change::ToggleWeightDecay }).unwrap();
+    // What changes nothing is nothing to take back.
+    let as_it_is = Change::Set { setting: Setting::WeightDecay, value: 0.0 };
+    client.send(Command::Change { arm: None, change: as_it_is }).unwrap();
+    c.decide();
+    assert_eq!(told().len(), 4, "one arm's, each arm's, one for both");
+    client.send(Command::TakeBack).unwrap();
+    c.decide();
+    assert_eq!(told(), [(None, 2, "weight_decay".to_owned(), 0.0, 5e-4)]);
+    client.send(Command::TakeBack).unwrap();
+    c.decide();
+    let lr = |arm: &str, from, to| (Some(arm.to_owned()), 3, "lr".to_owned(), from, to);
+    assert_eq!(told(), [lr("skip", 0.05, 0.1), lr("noskip", 0.015, 0.03)]);
+    client.send(Command::TakeBack).unwrap();
+    let settings = c.decide().settings;
+    assert!(settings.values().all(|s| (s.lr, s.weight_decay) == (0.1, 5e-4)));
+    told();
+    client.send(Command::TakeBack).unwrap();
+    c.decide();
+    assert!(refused().contains("no change by hand is left"), "none is left");
 }

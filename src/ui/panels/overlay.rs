@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::telemetry::snapshot::Snapshot;
-use crate::ui::keys::KEYS;
+use crate::ui::keys::{KEYS, STOP};
 use crate::ui::paint::{clear, columns, frame, text};
 use crate::ui::view::{Overlay, ViewState};
 
@@ -36,7 +36,7 @@ fn quit_lines(snapshot: &Snapshot, view: &ViewState) -> Vec<String> {
     }
     lines.extend([String::new(), "d or q  detach: the run goes on".to_owned()]);
     if !view.readonly {
-        lines.push("s       stop it after a checkpoint".to_owned());
+        lines.push(format!("{:6}  stop it after a checkpoint", STOP.1));
     }
     lines.push("any other key  stay".to_owned());
     lines
