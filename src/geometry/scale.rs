@@ -54,7 +54,8 @@ impl Scale {
             return vec![self.low];
         }
         if !self.log {
-            return ticks::even(self.low, self.high, count);
+            let even = ticks::even(self.low, self.high, count);
+            return if even.is_empty() { vec![self.low] } else { even };
         }
         // Powers of ten first, then what room there is for fives and twos.
         let last = self.high.max(1.0).log10().ceil() as i32;
@@ -74,7 +75,7 @@ impl Scale {
             kept = even;
         }
         kept.sort_by(f64::total_cmp);
-        kept
+        if kept.is_empty() { vec![self.low] } else { kept }
     }
 }
 

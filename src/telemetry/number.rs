@@ -91,6 +91,7 @@ mod tests {
         let told = [0.0, 64.0, 0.1, 0.05, 5e-4, 0.1 * 0.1 * 0.1, 1.25e-5, f64::NAN];
         let wanted = ["0", "64", "0.1", "0.05", "5e-4", "1e-3", "1.25e-5", "-"];
         assert_eq!(told.map(super::setting), wanted);
+        assert_eq!([2.88, 2.5, 400.0, 1e-5].map(super::level), ["2.88", "2.5", "400", "1.0e-5"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::paint::{columns, text};
 use super::plot::{self, Dots, Line};
 use super::theme::{ColorDepth, Theme};
 use super::track::Track;
-use super::{format, marks, path, print, relief, terminal_size};
+use super::{marks, path, print, relief, terminal_size};
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, Second, View};
 
@@ -150,11 +150,13 @@ fn aspect(chart: &Chart) -> f64 {
 fn y_ticks(chart: &Chart, rows: u16) -> Vec<(f64, String)> {
     let (_, _, y0, y1) = chart.extent();
     let wanted = usize::from((rows / 4).clamp(2, 8));
-    ticks::even(y0, y1, wanted).into_iter().map(|v| (v, tick(v))).collect()
+    labelled(y0, y1, wanted)
 }
 
-fn tick(value: f64) -> String {
-    if value.abs() < 1e-12 { "0".to_owned() } else { format::level(value) }
+fn labelled(low: f64, high: f64, wanted: usize) -> Vec<(f64, String)> {
+    let values = ticks::even(low, high, wanted);
+    let labels = ticks::labels(&values);
+    values.into_iter().zip(labels).collect()
 }
 
 /// Columns left of a map for the labels of its rows.
@@ -300,16 +302,16 @@ fn axes(chart: &Chart, field: Rect, buf: &mut Buffer, theme: Theme) {
         let y = field.y + down.round() as u16;
         if y >= field.y && y < field.bottom() && last != Some(y) {
             let wide = columns(&label);
-            let x = field.x.saturating_sub(wide + 1);
-            text(buf, x, y, wide, &label, theme.dim());
-            last = Some(y);
+            if let Some(x) = field.x.checked_sub(wide + 1) {
+                text(buf, x, y, wide, &label, theme.dim());
+                last = Some(y);
+            }
         }
     }
     let y = field.bottom();
     let mut free = field.x.saturating_sub(1);
     let wanted = usize::from((field.width / 10).clamp(2, 8));
-    for value in ticks::even(x0, x1, wanted) {
-        let label = tick(value);
+    for (value, label) in labelled(x0, x1, wanted) {
         let wide = columns(&label);
         let across = (value - x0) / (x1 - x0) * f64::from(field.width.saturating_sub(1));
         let x = (field.x + across.round() as u16).saturating_sub(wide / 2);

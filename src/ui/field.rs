@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::braille::Raster;
-use super::format;
 use super::paint::{columns, put, text};
 use super::theme::Theme;
 use crate::geometry::bilinear;
 use crate::geometry::color::{Rgb, contrast};
 use crate::geometry::contour::{Grid, Isoline};
 use crate::geometry::scale::Scale;
+use crate::geometry::ticks;
 
 /// From low to high, where there are no colours.
 const DENSITY: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
@@ -217,11 +217,13 @@ impl Field<'_> {
         to_dots: &impl Fn((f64, f64)) -> (f64, f64),
     ) {
         let mut taken = taken.to_vec();
+        let texts = ticks::labels(self.levels);
+        let texts: Vec<(&f64, String)> = self.levels.iter().zip(texts).collect();
         for (turn, level) in levels.iter().enumerate() {
             let lines = self.isolines.iter().filter(|l| l.level == *level);
             let Some(line) = lines.max_by_key(|l| l.points.len()) else { continue };
-            let label = format::level(*level);
-            let wide = columns(&label);
+            let Some((_, label)) = texts.iter().find(|(l, _)| *l == level) else { continue };
+            let wide = columns(label);
             let count = line.points.len();
             // Spread round the centre: every level begins its search elsewhere on its line.
             let order = (0..count).map(|i| (i + turn * count / levels.len()) % count);
@@ -238,7 +240,7 @@ impl Field<'_> {
                         Fill::Empty => self.of_level(*level, theme),
                         _ => self.on_field(*level, theme),
                     };
-                    text(buf, start, y, wide, &label, style.patch(theme.strong()));
+                    text(buf, start, y, wide, label, style.patch(theme.strong()));
                     taken.push(Taken { row: y, from: start, to: end });
                     break;
                 }
@@ -266,10 +268,8 @@ pub fn color_bar(
     buf: &mut Buffer,
     theme: Theme,
 ) {
-    let (low_text, high_text) = (
-        format!("{} ", format::short(scale.low)),
-        format!(" {} {unit}", format::short(scale.high)),
-    );
+    let [low, high] = ticks::ends(scale.low, scale.high);
+    let (low_text, high_text) = (format!("{low} "), format!(" {high} {unit}"));
     let high_text = high_text.trim_end();
     let start = line.x + text(buf, line.x, line.y, line.width, &low_text, theme.dim());
     let wide = line.width.saturating_sub(columns(&low_text) + columns(high_text)).min(60);

@@ -1,6 +1,6 @@
 //! Figures as short text: at most seven columns each, a dash where there is no figure.
 
-pub use crate::telemetry::number::{level, setting, short};
+pub use crate::telemetry::number::{setting, short};
 
 /// A share in [0, 1] as per cent.
 pub fn percent(share: f64) -> String {
@@ -37,17 +37,6 @@ pub fn bytes(count: u64) -> String {
     if mb < 1000.0 { format!("{mb:.0} MB") } else { format!("{:.1} GB", mb / 1e3) }
 }
 
-/// A power of ten as an axis label: `1e-3`, `0.1`, `1`, `10`.
-pub fn decade(exponent: i32) -> String {
-    match exponent {
-        -1 => "0.1".to_owned(),
-        0 => "1".to_owned(),
-        1 => "10".to_owned(),
-        2 => "100".to_owned(),
-        _ => format!("1e{exponent}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,7 +45,6 @@ mod tests {
     fn figures_are_short_and_missing_ones_are_dashes() {
         let told = [0.0, 0.1234, 12.34, 1234.5, 1e-5, -2.5e7, f64::NAN].map(short);
         assert_eq!(told, ["0", "0.123", "12.3", "1234", "1.0e-5", "-2.5e7", "-"]);
-        assert_eq!([2.88, 2.5, 400.0, 1e-5].map(level), ["2.88", "2.5", "400", "1.0e-5"]);
         assert_eq!([0.1, 5e-4, 64.0, 0.0].map(setting), ["0.1", "5e-4", "64", "0"]);
         assert_eq!([3.4, 65.0, 8040.0, f64::NAN].map(duration), ["3s", "1m05s", "2h14m", "-"]);
         assert_eq!([bytes(512_000_000), bytes(1_440_000_000)], ["512 MB", "1.4 GB"]);

@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::braille::Raster;
-use super::format;
 use super::paint::{columns, put, text};
 use super::theme::Theme;
 use crate::geometry::{scale, ticks};
@@ -98,7 +97,10 @@ impl Plot {
                 continue;
             }
             let y = body.y + row as u16;
-            text(buf, body.x - 1 - columns(label).min(gutter), y, gutter, label, theme.dim());
+            // A part of a figure would be another one.
+            if columns(label) <= gutter {
+                text(buf, body.x - 1 - columns(label), y, gutter, label, theme.dim());
+            }
             put(buf, body.x - 1, y, tick, theme.dim());
         }
         self.draw_bars(body, buf, theme);
@@ -106,8 +108,8 @@ impl Plot {
         self.draw_mark_labels(body, buf, theme);
         if rows < area.height {
             let y = area.bottom() - 1;
-            let last = x_text(self.x.1);
-            text(buf, body.x, y, body.width, &x_text(self.x.0), theme.dim());
+            let [first, last] = x_ends(self.x);
+            text(buf, body.x, y, body.width, &first, theme.dim());
             let at = body.right().saturating_sub(columns(&last));
             text(buf, at.max(body.x), y, body.width, &last, theme.dim());
             let middle = &self.x_name;
@@ -180,7 +182,8 @@ impl Plot {
             taken.push(row);
             free
         });
-        values.into_iter().map(|v| (v, tick_label(v))).collect()
+        let labels = ticks::labels(&values);
+        values.into_iter().zip(labels).collect()
     }
 
     /// The marks' columns on the screen, with their labels.
@@ -276,9 +279,12 @@ fn shifted(low: f64, high: f64) -> scale::Scale {
     scale::Scale { low, high, log: true }
 }
 
-/// An end of the x axis: a step, or a coordinate.
-fn x_text(x: f64) -> String {
-    if x.fract() == 0.0 { format!("{x:.0}") } else { format::level(x) }
+/// The ends of the x axis: steps, or coordinates.
+fn x_ends((first, last): (f64, f64)) -> [String; 2] {
+    match first.fract() == 0.0 && last.fract() == 0.0 {
+        true => [first, last].map(|x| format!("{x:.0}")),
+        false => ticks::ends(first, last),
+    }
 }
 
 /// One point per column of dots: the mean of those that fall on it.
@@ -296,24 +302,41 @@ fn bin(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     bins.into_iter().map(|(x, sum, count)| (x, sum / count)).collect()
 }
 
-fn tick_label(value: f64) -> String {
-    let exponent = value.abs().log10();
-    if exponent.fract().abs() < 1e-9 && value > 0.0 && !(-2.5..4.5).contains(&exponent) {
-        return format::decade(exponent.round() as i32);
-    }
-    let text = format!("{:.4}", value);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text.len() <= 6 { text.to_owned() } else { format::short(value) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::theme::ColorDepth;
 
     #[test]
-    fn labels_are_short() {
-        let labels = [0.1, 0.02, 1e-4, 2.5, 100.0].map(tick_label);
-        assert_eq!(labels, ["0.1", "0.02", "1e-4", "2.5", "100"]);
+    fn a_label_without_room_is_left_out_rather_than_cut() {
+        let (low, high) = (1_234_500.0, 1_234_700.0);
+        let line = Line {
+            points: vec![(1.0, low), (2.0, high)],
+            style: Style::default(),
+            letter: 'x',
+            dashed: false,
+        };
+        let plot = Plot {
+            lines: vec![line],
+            dots: Vec::new(),
+            marks: Vec::new(),
+            x: (1.0, 2.0),
+            y: None,
+            scale: Scale::Linear,
+            ticks: Vec::new(),
+            x_name: "step".to_owned(),
+        };
+        let gutter = |width: u16| {
+            let mut buf = Buffer::empty(Rect::new(0, 0, width, 8));
+            let theme = Theme { depth: ColorDepth::None, ascii: true };
+            plot.render(buf.area, &mut buf, theme);
+            let rows = buf.content.chunks(usize::from(width));
+            let rows = rows.map(|r| r.iter().map(|c| c.symbol()).collect::<String>());
+            let labels = rows.filter_map(|r| Some(r.split_once('+')?.0.trim().to_owned()));
+            labels.collect::<Vec<_>>()
+        };
+        assert_eq!(gutter(40), ["1234700", "1234600", "1234500"]);
+        assert_eq!(gutter(12), ["", "", ""]);
     }
 
     #[test]

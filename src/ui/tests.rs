@@ -53,6 +53,25 @@ fn each_panel_on_the_whole_screen() {
 }
 
 #[test]
+fn ticks_of_one_axis_are_told_apart() {
+    let mut run = fixture::run(2, 120);
+    for (_, arm) in run.arms.iter_mut() {
+        let ends = [2e-5, 1.7e-4];
+        arm.blocks.iter_mut().enumerate().for_each(|(i, b)| b.carry = ends[i % 2]);
+        arm.blocks.iter_mut().for_each(|b| b.branch = b.carry);
+        // So small that a power of ten has five columns.
+        arm.flow.now = vec![3e-14, 2e-9];
+        arm.flow.first = vec![1e-11];
+    }
+    let view = ViewState { focus: PanelId::Flow, zoomed: true, ..ViewState::new(COLORS) };
+    let seen = screen(&run, &view, 100, 30);
+    for label in ["5e-5┤", "1e-4┤", "1e-14 ", "1e-11 "] {
+        assert!(seen.contains(label), "no {label} in\n{seen}");
+    }
+    assert!(!seen.contains("0.0001"), "{seen}");
+}
+
+#[test]
 fn the_trajectory_in_front() {
     let mut view = ViewState::new(COLORS);
     view.focus_on(PanelId::Trajectory);

@@ -7,7 +7,6 @@ use crate::geometry::color::{Rgb, VIRIDIS, contrast, ramp};
 use crate::geometry::scale::Scale;
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, View};
-use crate::telemetry::number::level;
 
 pub(super) const INK: &str = "#222";
 pub(super) const TICK: f64 = 10.5;
@@ -71,11 +70,10 @@ pub(super) fn clip(page: &mut Svg, panel: &Panel) {
     ));
 }
 
-/// A tick's label: as short as it is told exactly.
-pub(super) fn tick_label(value: f64) -> String {
-    // What rounding leaves of 0 beside steps of 0.2.
-    let text = if value.abs() < 1e-12 { "0".to_owned() } else { level(value) };
-    text.replace(".0e", "e").replace('-', "−")
+/// The values of one axis with their labels.
+pub(super) fn labelled(values: Vec<f64>) -> impl Iterator<Item = (f64, String)> {
+    let labels = ticks::labels(&values);
+    values.into_iter().zip(labels.into_iter().map(|l| l.replace('-', "−")))
 }
 
 /// Frame, ticks and titles of both axes.
@@ -83,11 +81,11 @@ pub(super) fn frame(page: &mut Svg, panel: &Panel, x_label: &str, y_label: &str)
     page.open_named("axes", "");
     x_axis(page, panel, x_label);
     let wanted = (panel.height / LABEL_EVERY).clamp(2.0, 9.0) as usize;
-    for value in ticks::even(panel.y.0, panel.y.1, wanted) {
+    for (value, label) in labelled(ticks::even(panel.y.0, panel.y.1, wanted)) {
         let (_, y) = panel.at(panel.x.0, value);
         tick(page, (panel.left, y), (-TICK_LENGTH, 0.0));
         let style = Words { size: TICK, anchor: "end", color: INK, ..Words::default() };
-        page.words((panel.left - 7.0, y + TICK * 0.36), &tick_label(value), style);
+        page.words((panel.left - 7.0, y + TICK * 0.36), &label, style);
     }
     upright(page, (panel.left - 42.0, panel), y_label, INK);
     page.path(&panel.outline(), "fill=\"none\" stroke=\"#222\" stroke-width=\"1\"");
@@ -98,11 +96,11 @@ pub(super) fn frame(page: &mut Svg, panel: &Panel, x_label: &str, y_label: &str)
 pub(super) fn x_axis(page: &mut Svg, panel: &Panel, label: &str) {
     let bottom = panel.top + panel.height;
     let wanted = (panel.width / (1.6 * LABEL_EVERY)).clamp(2.0, 9.0) as usize;
-    for value in ticks::even(panel.x.0, panel.x.1, wanted) {
+    for (value, text) in labelled(ticks::even(panel.x.0, panel.x.1, wanted)) {
         let (x, _) = panel.at(value, panel.y.0);
         tick(page, (x, bottom), (0.0, TICK_LENGTH));
         let style = Words { size: TICK, anchor: "middle", color: INK, ..Words::default() };
-        page.words((x, bottom + 17.0), &tick_label(value), style);
+        page.words((x, bottom + 17.0), &text, style);
     }
     let size = fitted(label, LABEL, panel.width + 60.0, false);
     let style = Words { size, anchor: "middle", color: INK, ..Words::default() };
@@ -170,7 +168,8 @@ pub(super) fn color_bar(
     }
     page.path(&area(0.0, 1.0), "fill=\"none\" stroke=\"#222\" stroke-width=\"0.8\"");
     let (mut free_below, mut widest) = (f64::INFINITY, 0.0f64);
-    for value in scale.ticks((height / LABEL_EVERY).clamp(2.0, 12.0) as usize) {
+    let wanted = (height / LABEL_EVERY).clamp(2.0, 12.0) as usize;
+    for (value, text) in labelled(scale.ticks(wanted)) {
         let y = y_of(scale.place(value));
         // Ticks rise; two on one spot are those of a scale without length.
         if y > free_below {
@@ -179,7 +178,6 @@ pub(super) fn color_bar(
         free_below = y - TICK;
         tick(page, (left + BAR_WIDTH, y), (TICK_LENGTH, 0.0));
         let style = Words { size: TICK, color: INK, ..Words::default() };
-        let text = tick_label(value);
         widest = widest.max(font::width(&text, TICK, false));
         page.words((left + BAR_WIDTH + 7.0, y + TICK * 0.36), &text, style);
     }

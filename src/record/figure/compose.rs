@@ -77,11 +77,21 @@ pub fn compose(
         profile(&mut chart, file, options, &part);
     } else {
         let has_path = chart.path.is_some();
-        chart.levels = options.levels.of(&chart.values, has_path);
-        chart.isolines =
-            chart.levels.iter().flat_map(|level| isolines(chart.grid(), *level)).collect();
+        let levels = options.levels.of(&chart.values, has_path);
+        draw_levels(&mut [&mut chart], &levels);
     }
     Ok(chart)
+}
+
+/// Gives charts isolines at those of the levels that lie within their values: labels of others would only lengthen theirs.
+pub(super) fn draw_levels(charts: &mut [&mut Chart], levels: &[f64]) {
+    let all = Scale::over(charts.iter().flat_map(|c| &c.values), false);
+    let is_crossed = |l: &&f64| all.is_some_and(|all| (all.low..=all.high).contains(*l));
+    let levels: Vec<f64> = levels.iter().filter(is_crossed).copied().collect();
+    for chart in charts {
+        chart.isolines = levels.iter().flat_map(|level| isolines(chart.grid(), *level)).collect();
+        chart.levels.clone_from(&levels);
+    }
 }
 
 /// What is drawn, and its values [ny * nx].

@@ -1,6 +1,6 @@
 //! Isolines with their levels written into them.
 
-use super::axes::{Panel, tick_label};
+use super::axes::{Panel, labelled};
 use super::font;
 use super::svg::{Spot, Svg, Words, hex, polyline};
 use crate::geometry::color::{VIRIDIS, contrast, lit, ramp};
@@ -94,7 +94,7 @@ pub(super) fn draw(page: &mut Svg, chart: &Chart, panel: &Panel, filled: bool) {
     let on_page = |points: &[(f64, f64)]| points.iter().map(|(x, y)| panel.at(*x, *y)).collect();
     let lines: Vec<Line> =
         chart.isolines.iter().map(|l| Line::new(l.level, on_page(&l.points))).collect();
-    let labels = place_labels(&lines, panel);
+    let labels = place_labels(&lines, &labelled(chart.levels.clone()).collect::<Vec<_>>(), panel);
     let clipped = page.clipped();
     page.open_named("isolines", &format!("fill=\"none\" stroke-linejoin=\"round\" {clipped}"));
     for (line, label) in lines.iter().zip(&labels) {
@@ -141,16 +141,18 @@ fn style(level: f64, scale: Scale, filled: bool) -> (String, f64) {
     }
 }
 
-/// A label for each line that has room for one: where the line is straight, lies well within the panel, and no other
+/// A label for each line that has one in `texts` and room for it: where the line is straight, lies well within the panel, and no other
 /// line or label is near. Longest lines first.
-fn place_labels(lines: &[Line], panel: &Panel) -> Vec<Option<Label>> {
+fn place_labels(lines: &[Line], texts: &[(f64, String)], panel: &Panel) -> Vec<Option<Label>> {
     let mut order: Vec<usize> = (0..lines.len()).collect();
     order.sort_by(|a, b| lines[*b].length().total_cmp(&lines[*a].length()));
     let mut found: Vec<Option<Label>> = lines.iter().map(|_| None).collect();
     for index in order {
         let line = &lines[index];
-        let text = tick_label(line.level);
-        let wide = font::width(&text, LABEL, false);
+        let Some((_, text)) = texts.iter().find(|(level, _)| *level == line.level) else {
+            continue;
+        };
+        let wide = font::width(text, LABEL, false);
         if line.length() < LENGTH_PER_LABEL * wide || line.points.len() < 2 {
             continue;
         }
@@ -178,7 +180,8 @@ fn place_labels(lines: &[Line], panel: &Panel) -> Vec<Option<Label>> {
         if let Some((score, along, turned)) = best
             && score > 0.3
         {
-            found[index] = Some(Label { text, middle: line.at(along), wide, turned, along });
+            found[index] =
+                Some(Label { text: text.clone(), middle: line.at(along), wide, turned, along });
         }
     }
     found
@@ -267,7 +270,8 @@ mod tests {
             straight(150.0),
             Line::new(1.0, vec![(0.0, 0.0), (3.0, 3.0)]),
         ];
-        let labels = place_labels(&lines, &PANEL);
+        let labels =
+            place_labels(&lines, &[(0.5, "0.5".to_owned()), (1.0, "1".to_owned())], &PANEL);
         assert!(labels[3].is_none(), "too short");
         assert!(labels[2].as_ref().is_some_and(|l| l.turned == 0.0));
         for (i, a) in labels.iter().enumerate() {

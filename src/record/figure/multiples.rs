@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use super::caption::{changes, figure, percent};
+use super::compose::draw_levels;
 use super::layout::{
     self, AXES, BAR, CAPTION, CAPTION_LINE, MARGIN, SUBTITLE, Space, TITLE, fitted,
 };
 use super::svg::{Svg, Words};
 use super::{FigureError, Levels, Options, Size, angle, axes, compose, font, keep};
-use crate::geometry::contour::isolines;
 use crate::geometry::levels::common_top;
 use crate::geometry::scale::Scale;
 use crate::landscape::file::SurfaceFile;
@@ -202,9 +202,8 @@ fn together<'a>(charts: impl Iterator<Item = &'a mut Chart>, levels: &Levels) {
     let levels = levels.of(&values, charts.iter().any(|c| c.path.is_some()));
     for chart in &mut charts {
         chart.scale = scale;
-        chart.isolines = levels.iter().flat_map(|level| isolines(chart.grid(), *level)).collect();
-        chart.levels.clone_from(&levels);
     }
+    draw_levels(&mut charts, &levels);
 }
 
 /// The grain of salt of one arm, and what its marks are.

@@ -1,6 +1,6 @@
 //! The loss along a line, and the accuracy beside it, as the reference code's plot_1D draws them.
 
-use super::axes::{INK, Panel, TICK, tick, tick_label, upright, x_axis};
+use super::axes::{INK, Panel, TICK, labelled, tick, upright, x_axis};
 use super::layout::Space;
 use super::svg::{Spot, Svg, Words, polyline};
 use crate::geometry::scale::Scale;
@@ -91,11 +91,11 @@ fn y_axis(page: &mut Svg, panel: &Panel, scale: Scale, label: &str, is_left: boo
         false => (panel.left + panel.width, 1.0, "start", SECOND),
     };
     page.open(if is_left { "id=\"left\"" } else { "id=\"right\"" });
-    for value in scale.ticks((panel.height / 40.0).clamp(2.0, 9.0) as usize) {
+    for (value, text) in labelled(scale.ticks((panel.height / 40.0).clamp(2.0, 9.0) as usize)) {
         let (_, y) = panel.at(panel.x.0, height_of(scale, value));
         tick(page, (x, y), (out * 4.0, 0.0));
         let style = Words { size: TICK, anchor, color, ..Words::default() };
-        page.words((x + out * 7.0, y + TICK * 0.36), &tick_label(value), style);
+        page.words((x + out * 7.0, y + TICK * 0.36), &text, style);
     }
     upright(page, (x + out * 46.0, panel), label, color);
     page.close();

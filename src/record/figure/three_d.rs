@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::axes::{TICK, color_bar, tick_label};
+use super::axes::{TICK, color_bar, labelled};
 use super::font;
 use super::layout::{Space, fitted};
 use super::path::{Traced, spots_on};
@@ -200,19 +200,20 @@ fn walls(page: &mut Svg, chart: &Chart, stage: &Stage) {
         page.path(&d, WALL);
     }
     let mut rule = |a: Point, b: Point| page.line(stage.spot(a), stage.spot(b), RULE);
-    let even = |(a, b): (f64, f64)| ticks::even(a, b, 5);
-    for value in even(stage.x) {
-        let (x, _) = stage.place(value, 0.0);
+    let even = |(a, b): (f64, f64)| labelled(ticks::even(a, b, 5));
+    let x_ticks: Vec<_> = even(stage.x).map(|(v, text)| (text, stage.place(v, 0.0).0)).collect();
+    let y_ticks: Vec<_> = even(stage.y).map(|(v, text)| (text, stage.place(0.0, v).1)).collect();
+    for &(_, x) in &x_ticks {
         rule([x, -1.0, 0.0], [x, 1.0, 0.0]);
         rule([x, fy, 0.0], [x, fy, 1.0]);
     }
-    for value in even(stage.y) {
-        let (_, y) = stage.place(0.0, value);
+    for &(_, y) in &y_ticks {
         rule([-1.0, y, 0.0], [1.0, y, 0.0]);
         rule([fx, y, 0.0], [fx, y, 1.0]);
     }
-    let heights = chart.height.map(|h| h.ticks(6).into_iter().map(move |v| (v, h.place(v))));
-    let heights: Vec<(f64, f64)> = heights.into_iter().flatten().collect();
+    let heights =
+        chart.height.map(|h| labelled(h.ticks(6)).map(move |(v, text)| (text, h.place(v))));
+    let heights: Vec<(String, f64)> = heights.into_iter().flatten().collect();
     for (_, up) in &heights {
         rule([fx, -1.0, *up], [fx, 1.0, *up]);
         rule([-1.0, fy, *up], [1.0, fy, *up]);
@@ -221,8 +222,6 @@ fn walls(page: &mut Svg, chart: &Chart, stage: &Stage) {
     page.open("id=\"axes\"");
     let along_x = |t: f64| [t, ny, 0.0];
     let along_y = |t: f64| [nx, t, 0.0];
-    let x_ticks = even(stage.x).into_iter().map(|v| (v, stage.place(v, 0.0).0)).collect::<Vec<_>>();
-    let y_ticks = even(stage.y).into_iter().map(|v| (v, stage.place(0.0, v).1)).collect::<Vec<_>>();
     edge(page, stage, &along_x, (0.0, ny), &x_ticks, &chart.x_label);
     edge(page, stage, &along_y, (nx, 0.0), &y_ticks, &chart.y_label);
     upright_axis(page, chart, stage, &heights);
@@ -235,7 +234,7 @@ fn edge(
     stage: &Stage,
     along: &impl Fn(f64) -> Point,
     out: (f64, f64),
-    ticks: &[(f64, f64)],
+    ticks: &[(String, f64)],
     label: &str,
 ) {
     let (from, to) = (stage.spot(along(-1.0)), stage.spot(along(1.0)));
@@ -246,11 +245,11 @@ fn edge(
         let length = (b.0 - a.0).hypot(b.1 - a.1).max(1e-9);
         (a.0 + (b.0 - a.0) / length * by, a.1 + (b.1 - a.1) / length * by)
     };
-    for (value, t) in ticks {
+    for (text, t) in ticks {
         page.line(away(*t, 0.0), away(*t, 5.0), EDGE);
         let spot = away(*t, 15.0);
         let style = Words { size: TICK, anchor: "middle", ..Words::default() };
-        page.words((spot.0, spot.1 + TICK * 0.36), &tick_label(*value), style);
+        page.words((spot.0, spot.1 + TICK * 0.36), text, style);
     }
     let mut turned = (to.1 - from.1).atan2(to.0 - from.0).to_degrees();
     if turned.abs() > 90.0 {
@@ -263,7 +262,7 @@ fn edge(
 }
 
 /// The axis of the heights, on the upright edge that is farthest left.
-fn upright_axis(page: &mut Svg, chart: &Chart, stage: &Stage, heights: &[(f64, f64)]) {
+fn upright_axis(page: &mut Svg, chart: &Chart, stage: &Stage, heights: &[(String, f64)]) {
     let corners = [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)];
     let left = corners
         .into_iter()
@@ -271,13 +270,12 @@ fn upright_axis(page: &mut Svg, chart: &Chart, stage: &Stage, heights: &[(f64, f
     let Some((x, y)) = left else { return };
     page.line(stage.spot([x, y, 0.0]), stage.spot([x, y, 1.0]), EDGE);
     let mut widest: f64 = 0.0;
-    for (value, up) in heights {
+    for (label, up) in heights {
         let (a, b) = stage.spot([x, y, *up]);
         page.line((a, b), (a - 5.0, b), EDGE);
-        let label = tick_label(*value);
-        widest = widest.max(font::width(&label, TICK, false));
+        widest = widest.max(font::width(label, TICK, false));
         let style = Words { size: TICK, anchor: "end", ..Words::default() };
-        page.words((a - 8.0, b + TICK * 0.36), &label, style);
+        page.words((a - 8.0, b + TICK * 0.36), label, style);
     }
     let (a, b) = stage.spot([x, y, 0.5]);
     let log = if chart.height.is_some_and(|h| h.log) { ", ln(z + 0.1)" } else { "" };

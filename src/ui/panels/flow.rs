@@ -6,6 +6,7 @@ use ratatui::style::Style;
 
 use super::{arm_piece, blocks, framed, heat, side_by_side};
 use crate::geometry::color::contrast;
+use crate::geometry::ticks;
 use crate::telemetry::snapshot::{ArmView, Snapshot};
 use crate::ui::format;
 use crate::ui::paint::{Piece, columns, pieces, put, text};
@@ -14,6 +15,8 @@ use crate::ui::view::{PanelId, ViewState};
 
 /// Rows from which on the flow over time stands below the flow now.
 const TALL: u16 = 16;
+/// Columns for labels, at least.
+const GUTTER: u16 = 5;
 /// Eighths of a full block.
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -41,6 +44,18 @@ impl Decades {
         let at = (norm.log10() - self.low) / (self.high - self.low);
         at.is_finite().then_some(at.clamp(0.0, 1.0))
     }
+
+    /// Powers of ten for so many rows, each with its place.
+    fn labels(self, rows: u16) -> Vec<(f64, String)> {
+        if rows == 0 {
+            return Vec::new();
+        }
+        let span = (self.high - self.low) as i32;
+        let every = span / i32::from(rows / 2).max(1) + 1;
+        let shown = || (0..=span).step_by(usize::try_from(every).unwrap_or(1));
+        let values: Vec<f64> = shown().map(|i| 10f64.powi(self.low as i32 + i)).collect();
+        shown().map(|i| f64::from(i) / f64::from(span)).zip(ticks::labels(&values)).collect()
+    }
 }
 
 /// Draws the panel.
@@ -55,17 +70,28 @@ pub fn render(snapshot: &Snapshot, view: &ViewState, area: Rect, buf: &mut Buffe
         text(buf, inner.x, inner.y, inner.width, "no step yet", theme.dim());
         return;
     };
-    let gutter = 5.min(inner.width);
+    let top = match inner.height {
+        TALL.. if view.zoomed => inner.height * 2 / 5,
+        TALL.. => inner.height * 3 / 5,
+        all => all,
+    };
+    let labels = scale.labels(top.saturating_sub(2));
+    let widest = labels.iter().map(|(_, label)| columns(label)).max().unwrap_or(0);
+    let gutter = (widest + 1).max(GUTTER).min(inner.width);
     let body = Rect { x: inner.x + gutter, width: inner.width - gutter, ..inner };
     let (now, later) = if inner.height >= TALL {
-        let top = if view.zoomed { inner.height * 2 / 5 } else { inner.height * 3 / 5 };
         let rest = Rect { y: body.y + top, height: body.height - top, ..body };
         (Rect { height: top, ..body }, Some(rest))
     } else {
         (body, None)
     };
     let bars = Rect { y: now.y + 1, height: now.height.saturating_sub(2), ..now };
-    scale_labels(scale, Rect { x: inner.x, width: gutter, ..bars }, buf, theme);
+    for (share, label) in labels {
+        let row = ((1.0 - share) * f64::from(bars.height - 1)).round() as u16;
+        if let Some(x) = body.x.checked_sub(1 + columns(&label)).filter(|x| *x >= inner.x) {
+            text(buf, x, bars.y + row, gutter, &label, theme.dim());
+        }
+    }
     let parts = side_by_side(now, snapshot.arms.len());
     for ((id, arm), part) in snapshot.arms.iter().zip(&parts) {
         heading(snapshot, arm, id.index(), view, *part, buf);
@@ -124,23 +150,6 @@ fn growth(ratio: f64, theme: Theme) -> String {
         format!("{times}1/{}", told(1.0 / ratio))
     } else {
         String::new()
-    }
-}
-
-/// Powers of ten beside the bars.
-fn scale_labels(scale: Decades, area: Rect, buf: &mut Buffer, theme: Theme) {
-    if area.height == 0 {
-        return;
-    }
-    let span = (scale.high - scale.low) as i32;
-    let every = (span / i32::from(area.height / 2).max(1)).max(0) + 1;
-    for i in (0..=span).step_by(usize::try_from(every).unwrap_or(1)) {
-        let label = format::decade(scale.low as i32 + i);
-        let share = f64::from(i) / f64::from(span);
-        let row = ((1.0 - share) * f64::from(area.height - 1)).round() as u16;
-        let width = columns(&label).min(area.width.saturating_sub(1));
-        let x = area.right().saturating_sub(1 + width);
-        text(buf, x, area.y + row, width, &label, theme.dim());
     }
 }
 
