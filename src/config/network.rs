@@ -31,10 +31,8 @@ pub(super) fn skip(arm: &TypedArm, shared: &TypedModel, name: &str) -> Resolved<
     }
 }
 
-/// Layers with weights. What `[model]` says of another family's is not this arm's.
-fn depth(own: &TypedModel, shared: &TypedModel, family: Family, key: &str) -> Resolved<i64> {
-    let same = shared.family.unwrap_or(Family::Resnet) == family;
-    let depth = own.depth.or(shared.depth.filter(|_| same));
+/// Layers with weights.
+fn depth(depth: Option<i64>, family: Family, key: &str) -> Resolved<i64> {
     match family {
         Family::Resnet => {
             let fits = |d: &i64| (8..=MAX_DEPTH).contains(d) && (d - 2) % 6 == 0;
@@ -54,14 +52,17 @@ fn depth(own: &TypedModel, shared: &TypedModel, family: Family, key: &str) -> Re
 pub(super) fn model(own: &TypedModel, shared: &TypedModel, section: &str) -> Resolved<ModelSpec> {
     let key = |k: &str| format!("{section}.{k}");
     let family = own.family.or(shared.family).unwrap_or(Family::Resnet);
-    let depth = depth(own, shared, family, &key("depth"))?;
+    // What `[model]` says of another family's size is not this arm's.
+    let same = shared.family.unwrap_or(Family::Resnet) == family;
+    let sized = |own: Option<i64>, shared: Option<i64>| own.or(shared.filter(|_| same));
+    let depth = depth(sized(own.depth, shared.depth), family, &key("depth"))?;
     // Of the default run, and of the published network.
     let usual = match family {
         Family::Resnet => 8,
         Family::Vgg9 => 64,
     };
-    let width = own.width.or(shared.width).unwrap_or(usual);
-    let widen = own.widen.or(shared.widen).unwrap_or(1);
+    let width = sized(own.width, shared.width).unwrap_or(usual);
+    let widen = sized(own.widen, shared.widen).unwrap_or(1);
     let fits = width >= 1 && widen >= 1 && width.checked_mul(widen).is_some_and(|w| w <= MAX_WIDTH);
     checked(
         &key("width x widen"),
@@ -90,7 +91,7 @@ mod tests {
         let init = Init::KaimingNormal;
         let model = ModelSpec { family: Family::Vgg9, depth: 9, width: 64, widen: 1, init };
         assert_eq!(arms, [("vgg9", false, model)]);
-        // Beside ResNets, whose depth is not its own; widths are everybody's.
+        // Beside ResNets, whose depth and width are not its own.
         let text = "[model]\ndepth = 20\nwidth = 4\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\nfamily = 'vgg9'";
         let e = resolve(&toml::from_str(text).unwrap()).unwrap();
         let told: Vec<_> = e
@@ -98,7 +99,7 @@ mod tests {
             .values()
             .map(|a| (a.skip, a.model.family, a.model.depth, a.model.width))
             .collect();
-        assert_eq!(told, [(true, Family::Resnet, 20, 4), (false, Family::Vgg9, 9, 4)]);
+        assert_eq!(told, [(true, Family::Resnet, 20, 4), (false, Family::Vgg9, 9, 64)]);
         let text = toml::to_string(&e.to_typed()).unwrap();
         assert_eq!(resolve(&toml::from_str(&text).unwrap()).unwrap(), e);
     }

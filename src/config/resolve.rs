@@ -168,9 +168,12 @@ fn train(own: &TypedTrain, shared: &TypedTrain, section: &str) -> Resolved<Train
     let key = |k: &str| format!("{section}.{k}");
     let optimizer = own.optimizer.or(shared.optimizer).unwrap_or(OptimizerKind::Sgd);
     let sgd = optimizer == OptimizerKind::Sgd;
-    let lr = own.lr.or(shared.lr).unwrap_or(if sgd { 0.1 } else { 1e-3 });
-    let momentum = own.momentum.or(shared.momentum).unwrap_or(0.9);
-    let nesterov = own.nesterov.or(shared.nesterov).unwrap_or(sgd);
+    // What `[train]` says of another optimizer's step is not this arm's.
+    let same = shared.optimizer.unwrap_or(OptimizerKind::Sgd) == optimizer;
+    let step = |own: Option<f64>, shared: Option<f64>| own.or(shared.filter(|_| same));
+    let lr = step(own.lr, shared.lr).unwrap_or(if sgd { 0.1 } else { 1e-3 });
+    let momentum = step(own.momentum, shared.momentum).unwrap_or(0.9);
+    let nesterov = own.nesterov.or(shared.nesterov.filter(|_| same)).unwrap_or(sgd);
     let weight_decay = own.weight_decay.or(shared.weight_decay).unwrap_or(5e-4);
     let batch = own.batch.or(shared.batch).unwrap_or(64);
     let lr_decay_at =

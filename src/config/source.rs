@@ -21,6 +21,14 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("fig9-full", include_str!("../../configs/fig9-full.toml")),
 ];
 
+/// A key that names a variant, its section and default, and the section's keys that hold for that variant alone: the
+/// size of one data set's images is not another's, nor is the learning rate of SGD that of Adam.
+const VARIANTS: [(&str, &str, &str, &[&str]); 3] = [
+    ("data", "kind", "digits", &["dir", "size"]),
+    ("model", "family", "resnet", &["depth", "width", "widen"]),
+    ("train", "optimizer", "sgd", &["lr", "momentum", "nesterov"]),
+];
+
 /// One value laid over a config: from `--set` or from a flag of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
@@ -68,6 +76,7 @@ pub fn load(name_or_path: &str, overrides: &[Override]) -> Result<Experiment, Co
     })?;
     // The file alone first, so that an error in it is told as the file's.
     typed(&table, &origin)?;
+    forget(&mut table, overrides);
     for over in overrides {
         lay(&mut table, over)?;
         typed(&table, &over.origin)?;
@@ -108,6 +117,37 @@ fn typed(table: &Table, origin: &str) -> Result<Typed, ConfigError> {
             message: one_line(&e.into_inner().to_string()),
         }
     })
+}
+
+/// Drops what a config says of one variant where overrides name another, so that the other's defaults or what is typed
+/// for it hold.
+fn forget(table: &mut Table, overrides: &[Override]) {
+    let laid = |key: &str| {
+        let last = overrides.iter().rev().find(|over| over.key == key);
+        last.and_then(|over| over.value.as_str())
+    };
+    for (section, selector, default, own) in VARIANTS {
+        let named = |table: &Table| table.get(selector).and_then(Value::as_str).map(str::to_owned);
+        let typed = table.get(section).and_then(Value::as_table).and_then(named);
+        let before = typed.unwrap_or_else(|| default.to_owned());
+        let after = laid(&format!("{section}.{selector}")).unwrap_or(&before);
+        let drop_own = |table: &mut Table| own.iter().for_each(|key| drop(table.remove(*key)));
+        if let Some(table) = table.get_mut(section).and_then(Value::as_table_mut)
+            && after != before
+        {
+            drop_own(table);
+        }
+        let arms = table.get_mut("arm").and_then(Value::as_array_mut).into_iter().flatten();
+        for arm in arms.filter_map(Value::as_table_mut) {
+            let own = named(arm);
+            let name = arm.get("name").and_then(Value::as_str).unwrap_or_default();
+            let laid = laid(&format!("arm.{name}.{selector}"));
+            let now = laid.or(own.as_deref()).unwrap_or(after);
+            if now != own.as_deref().unwrap_or(&before) {
+                drop_own(arm);
+            }
+        }
+    }
 }
 
 /// Writes one override into the table, making sections as needed.
@@ -169,6 +209,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::experiment::TrainSpec;
     use super::*;
 
     fn with(sets: &[&str]) -> Result<Experiment, ConfigError> {
@@ -198,6 +239,54 @@ mod tests {
         assert!(e.data.augment);
         assert_eq!(e.name, "mine");
         assert_eq!(with(&["epochs=2.0"]).unwrap().length, super::super::Length::Epochs(2.0));
+    }
+
+    #[test]
+    fn another_variant_does_not_inherit_what_the_file_says_of_the_first() {
+        let set = |sets: &[&str]| with(sets).unwrap();
+        let size = |sets: &[&str]| set(sets).data.size;
+        assert_eq!(size(&["data.kind=cifar10", "data.dir=/x"]), None);
+        assert_eq!(size(&["data.size=24", "data.kind=cifar10", "data.dir=/x"]), Some(24));
+        assert_eq!(size(&["data.kind=digits"]), Some(16));
+        let overs = ["data.kind=digits", "data.limit=100"].map(|s| Override::parse(s).unwrap());
+        let data = load("cifar10-mini", &overs).unwrap().data;
+        assert_eq!((data.dir, data.size, data.limit), (None, Some(16), Some(100)));
+        let overs = [Override::parse("data.kind=cifar100").unwrap()];
+        let said = load("fig9-mini", &overs).unwrap_err().to_string();
+        assert!(said.contains("data.dir = (missing)"), "CIFAR-10's folder is not its: {said}");
+
+        let trains = |sets: &[&str]| {
+            let all = set(sets).arms;
+            let of = |t: &TrainSpec| (t.optimizer.word(), t.lr, t.nesterov);
+            all.values().map(|arm| of(&arm.train)).collect::<Vec<_>>()
+        };
+        let (sgd, adam) = (("sgd", 0.1, true), ("adam", 1e-3, false));
+        assert_eq!(trains(&["train.optimizer=adam"]), [adam; 2]);
+        assert_eq!(trains(&["train.lr=0.02", "train.optimizer=adam"]), [("adam", 0.02, false); 2]);
+        assert_eq!(trains(&["arm.noskip.optimizer=adam"]), [sgd, adam]);
+        assert_eq!(trains(&["train.lr=0.05", "train.optimizer=sgd"]), [("sgd", 0.05, true); 2]);
+
+        let models = set(&["arm.noskip.family=vgg9"]).arms;
+        let models: Vec<_> = models.values().map(|a| (a.model.depth, a.model.width)).collect();
+        assert_eq!(models, [(56, 8), (9, 64)]);
+    }
+
+    #[test]
+    fn what_an_arm_says_of_one_variant_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("arms.toml");
+        let text = "[train]\nlr = 0.2\n[[arm]]\nname = 'a'\nlr = 0.3\n[[arm]]\nname = 'b'\n\
+                    optimizer = 'adam'\nlr = 0.004\n[[arm]]\nname = 'c'\noptimizer = 'sgd'";
+        std::fs::write(&path, text).unwrap();
+        let lrs = |sets: &[&str]| {
+            let sets: Vec<_> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+            let all = load(path.to_str().unwrap(), &sets).unwrap().arms;
+            all.values().map(|arm| arm.train.lr).collect::<Vec<_>>()
+        };
+        assert_eq!(lrs(&[]), [0.3, 0.004, 0.2]);
+        assert_eq!(lrs(&["train.optimizer=adamw"]), [1e-3, 0.004, 0.1]);
+        assert_eq!(lrs(&["arm.b.optimizer=sgd"]), [0.3, 0.2, 0.2]);
+        assert_eq!(lrs(&["arm.b.optimizer=sgd", "arm.b.lr=0.5"]), [0.3, 0.5, 0.2]);
     }
 
     #[test]
