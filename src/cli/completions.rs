@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use color_eyre::eyre::Result;
 
 use super::args::Cli;
 
 /// Prints the shell's completions on stdout.
-pub fn print(shell: clap_complete::Shell) -> Result<ExitCode> {
+pub fn print(shell: clap_complete::Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "landscope", &mut script);
-    super::data::write_stdout(&script)
+    super::say::print(&script);
+    ExitCode::SUCCESS
 }

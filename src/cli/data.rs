@@ -1,9 +1,8 @@
 //! `landscope data list`
 
-use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use color_eyre::eyre::Result;
+use super::say::print;
 
 /// Name in configs, images, files, and what is expected in `data.dir`.
 const SETS: [[&str; 4]; 5] = [
@@ -25,20 +24,13 @@ const SETS: [[&str; 4]; 5] = [
 ];
 
 /// Prints what data sets there are.
-pub fn list() -> Result<ExitCode> {
+pub fn list() -> ExitCode {
     let mut text =
         String::from("data.kind      images train + test         files     what is expected\n");
     for [kind, images, place, files] in SETS {
         text += &format!("{kind:<13}  {images:<27}  {place:<8}  {files}\n");
     }
     text += "\nlandscope run --set data.kind=mnist --set data.dir=PATH\n";
-    write_stdout(text.as_bytes())
-}
-
-/// Writes to stdout; a reader that has left wants no more, and that is well.
-pub fn write_stdout(bytes: &[u8]) -> Result<ExitCode> {
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(text.as_bytes());
+    ExitCode::SUCCESS
 }

@@ -17,6 +17,7 @@ mod surface_args;
 mod trajectory;
 mod watch;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ use say::complain;
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+use crate::headless::Stdout;
 use crate::landscape::error::LandscapeError;
 use crate::landscape::file::SurfaceError;
 use crate::record::figure::FigureError;
@@ -40,7 +42,26 @@ const BAD_INPUT: u8 = 2;
 
 /// The whole program; `start` is the process's start, from which every `t` counts.
 pub fn main(start: Instant) -> ExitCode {
-    let cli = Cli::parse();
+    let code = run_it(start);
+    let _ = Stdout.flush();
+    match Stdout.has_failed() && code == ExitCode::SUCCESS {
+        true => ExitCode::from(FAILED),
+        false => code,
+    }
+}
+
+fn run_it(start: Instant) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and the version too: clap's own way ends with 0 wherever they went.
+            let printed = told.print();
+            if !told.use_stderr() {
+                Stdout.notice(printed);
+            }
+            return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(BAD_INPUT));
+        }
+    };
     panics::install();
     let done = match cli.command {
         None => run::run(&cli.run, start),
@@ -53,9 +74,9 @@ pub fn main(start: Instant) -> ExitCode {
         Some(Sub::Merge(args)) => merge::merge(&args),
         Some(Sub::Plot(args)) => plot::plot(&args),
         Some(Sub::Trajectory(args)) => trajectory::trajectory(&args),
-        Some(Sub::Data { command: DataCommand::List }) => data::list(),
+        Some(Sub::Data { command: DataCommand::List }) => Ok(data::list()),
         Some(Sub::Bench(args)) => bench::bench(&args),
-        Some(Sub::Completions { shell }) => completions::print(shell),
+        Some(Sub::Completions { shell }) => Ok(completions::print(shell)),
     };
     done.unwrap_or_else(|report| {
         let status = status_of(&report);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use color_eyre::eyre::Result;
 
 use super::args::{ColorChoice, PlotArgs};
-use super::data::write_stdout;
+use super::say::{print, say};
 use super::statistics;
 use crate::config;
 use crate::landscape::file::SurfaceFile;
@@ -59,7 +59,7 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
     match &args.out {
         Some(path) => {
             figure::write(&chart, view, path, args.size)?;
-            super::say::say(path.display());
+            say(path.display());
         }
         None => {
             let colors = match args.color {
@@ -68,7 +68,7 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
                 ColorChoice::Never => Some(false),
             };
             let text = ui::chart_on_stdout(&chart, view, colors, args.ascii);
-            return write_stdout(text.as_bytes());
+            print(text.as_bytes());
         }
     }
     Ok(ExitCode::SUCCESS)

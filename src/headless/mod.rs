@@ -3,7 +3,6 @@
 mod report;
 mod stdout;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use crate::record::metrics::JsonLines;
 use crate::telemetry::command::Command;
 use crate::telemetry::snapshot::{Phase, Snapshot};
 use report::TextReport;
-use stdout::Stdout;
+pub use stdout::Stdout;
 
 /// How often the engine's end, a signal and a closed stdout are looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -53,8 +52,7 @@ pub fn run(
     start: Instant,
     stop: &AtomicBool,
 ) -> Result<Outcome, EngineError> {
-    let stdout = Stdout::default();
-    let closed = stdout.closed();
+    let stdout = Stdout;
     let bar = progress_bar();
     let recorder: Box<dyn Recorder> = match format {
         Format::Json => Box::new(JsonLines::new(stdout)),
@@ -62,10 +60,10 @@ pub fn run(
     };
     options.recorders.push(recorder);
     let (engine, client) = Engine::start(experiment, options, start)?;
-    attend(&engine, &client, stop, &closed, &bar);
+    attend(&engine, &client, stop, &bar);
     bar.finish_and_clear();
     let ending = engine.join()?;
-    Ok(Outcome { ending, reader_left: closed.load(Ordering::Relaxed) })
+    Ok(Outcome { ending, reader_left: stdout.is_closed() })
 }
 
 /// Runs an experiment to its end or until `stop` is set (a checkpoint is written), for viewers of other processes alone.
@@ -80,15 +78,15 @@ pub fn serve(
     stop: &AtomicBool,
 ) -> Result<Ending, EngineError> {
     let (engine, client) = Engine::start(experiment, options, start)?;
-    attend(&engine, &client, stop, &Closed::default(), &ProgressBar::hidden());
+    attend(&engine, &client, stop, &ProgressBar::hidden());
     engine.join()
 }
 
 /// Waits for the engine's end; asks it to stop once that is wanted, or nobody reads any more.
-fn attend(engine: &Engine, client: &Client, stop: &AtomicBool, closed: &Closed, bar: &ProgressBar) {
+fn attend(engine: &Engine, client: &Client, stop: &AtomicBool, bar: &ProgressBar) {
     let mut stopping = false;
     while !engine.has_ended() {
-        if (stop.load(Ordering::Relaxed) || closed.load(Ordering::Relaxed)) && !stopping {
+        if (stop.load(Ordering::Relaxed) || Stdout.is_closed()) && !stopping {
             // An engine that is too busy to take the request is asked again at the next tick.
             stopping = client.send(Command::Stop).is_ok();
         }
@@ -126,6 +124,3 @@ fn losses(snapshot: &Snapshot) -> String {
     };
     snapshot.arms.values().filter_map(one).collect::<Vec<_>>().join("  ")
 }
-
-/// Shares whether stdout's reader has left.
-type Closed = Arc<AtomicBool>;

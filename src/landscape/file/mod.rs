@@ -180,6 +180,9 @@ impl SurfaceFile {
         if path.is_dir() {
             return Err(failed("is a folder; expected a surface file (.h5)".to_owned()));
         }
+        // A device may have no end, and a pipe no writer.
+        let is_file = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.is_file();
+        is_file.then_some(()).ok_or_else(|| failed("not a regular file".to_owned()))?;
         let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
         hdf5::parse(bytes).map_err(failed)
     }
