@@ -69,11 +69,11 @@ pub fn prepare(
         let header = RunHeader { name: name.clone(), folder, ..RunHeader::default() };
         publisher.publish(Snapshot { run: header, phase, ..Snapshot::default() });
     };
+    show("looking for a GPU");
+    let device = device::choose(experiment.device)?;
     show("reading the data");
     let data = Dataset::load(&experiment.data)?;
     fits(&experiment, &data)?;
-    show("looking for a GPU");
-    let device = device::choose(experiment.device)?;
     show("building the networks");
     let Dataset { classes, shape, .. } = data;
     let plan = |spec: &ArmSpec| Arc::new(Plan::of(&spec.model, spec.skip, shape.sizes(), classes));

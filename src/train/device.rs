@@ -1,11 +1,8 @@
-//! Which device a run gets. The program links the CPU part of libtorch alone; the CUDA part registers itself when it is
-//! loaded, if it is there.
+//! Which device a run gets.
 
-use std::path::Path;
-
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 pub use tch::{Device, TchError as TorchError};
 
+use super::cuda::{has_driver, load};
 use crate::config::DeviceChoice;
 pub use crate::model::use_threads;
 
@@ -22,29 +19,28 @@ pub enum DeviceError {
     },
 }
 
-/// The folder of the libtorch that the program was built with.
-const BUILT_WITH: &str = env!("LANDSCOPE_LIBTORCH_LIB");
-const CUDA_PART: &str = "libtorch_cuda.so";
-
-/// Finds the device, loading what it needs.
+/// Finds the device, loading what it needs. Call it before any tensor is made: libtorch looks for its CUDA part once.
 ///
 /// # Errors
 /// When a GPU is asked for by name and cannot be had; `auto` falls back to the CPU.
 pub fn choose(choice: DeviceChoice) -> Result<Device, DeviceError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
-        // The CUDA part takes a second to load: not where no driver is.
         DeviceChoice::Auto if !has_driver() => Ok(Device::Cpu),
-        DeviceChoice::Auto => match load_cuda() {
-            Ok(count) if count > 0 => Ok(Device::Cuda(0)),
-            _ => Ok(Device::Cpu),
+        DeviceChoice::Auto => match load() {
+            Ok(1..) => Ok(Device::Cuda(0)),
+            Ok(0) => Ok(Device::Cpu),
+            Err(reason) => {
+                tracing::warn!("there is an NVIDIA driver, but {reason}: the CPU is used");
+                Ok(Device::Cpu)
+            }
         },
         DeviceChoice::Cuda(index) => {
             let refused = |reason: String| DeviceError::NoGpu { index, reason };
             if !has_driver() {
                 return Err(refused("no NVIDIA driver on this machine".to_owned()));
             }
-            match load_cuda() {
+            match load() {
                 Ok(count) if index < count => Ok(Device::Cuda(index)),
                 Ok(0) => Err(refused("libtorch sees no GPU".to_owned())),
                 Ok(count) => Err(refused(format!("there are {count}, from cuda:0"))),
@@ -67,31 +63,6 @@ pub fn choose_all(choice: DeviceChoice) -> Result<Vec<Device>, DeviceError> {
         }
         _ => Ok(vec![first]),
     }
-}
-
-fn has_driver() -> bool {
-    ["/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvidiactl"]
-        .iter()
-        .any(|p| Path::new(p).exists())
-}
-
-/// Loads the CUDA part of libtorch, from where the loader looks (LD_LIBRARY_PATH) or from the libtorch built with;
-/// the number of GPUs that it sees.
-fn load_cuda() -> Result<usize, String> {
-    let built_with = Path::new(BUILT_WITH).join(CUDA_PART);
-    let mut reason = format!("{CUDA_PART} is not there");
-    for path in [Path::new(CUDA_PART), &built_with] {
-        // SAFETY: libtorch's CUDA part runs its own initialisers, which register its operators and nothing else.
-        match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
-            Ok(library) => {
-                // Its operators stay registered: it must never be unloaded.
-                std::mem::forget(library);
-                return Ok(usize::try_from(tch::Cuda::device_count()).unwrap_or(0));
-            }
-            Err(e) => reason = e.to_string(),
-        }
-    }
-    Err(reason)
 }
 
 /// The libtorch that the program was built with, as its own files name it (`2.11.0`).

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod control;
 pub mod counterfactual;
+mod cuda;
 pub mod device;
 pub mod lockstep;
 pub mod measure;
