@@ -113,11 +113,7 @@ pub fn prepare(
     let before = Duration::try_from_secs_f64(past.elapsed_s).unwrap_or_default();
     let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(JsonLines::new(metrics))];
     recorders.extend(options.recorders);
-    let gpu = match device {
-        Device::Cuda(index) => u32::try_from(index).ok(),
-        _ => None,
-    };
-    let mut probe = SystemProbe::new(gpu);
+    let mut probe = SystemProbe::new(device::bus_id(device));
     let figures = probe.read();
     let device_text = match (&figures.gpu, device) {
         (Some(gpu), _) => format!("{} {}", device::name(device), gpu.name),

@@ -35,17 +35,17 @@ pub struct SystemProbe {
     system: Option<sysinfo::System>,
     pid: Option<sysinfo::Pid>,
     nvml: Option<nvml_wrapper::Nvml>,
-    gpu: Option<u32>,
+    gpu: Option<String>,
 }
 
 impl SystemProbe {
-    /// A probe of this process and, if given, of the GPU with this index. A machine without NVML is shown without
+    /// A probe of this process and, if given, of the GPU with this PCI bus id. A machine without NVML is shown without
     /// GPU figures.
-    pub fn new(gpu: Option<u32>) -> Self {
+    pub fn new(gpu: Option<String>) -> Self {
         Self {
             system: sysinfo::System::new().ok(),
             pid: sysinfo::get_current_pid().ok(),
-            nvml: gpu.and_then(|_| nvml_wrapper::Nvml::init().ok()),
+            nvml: gpu.as_ref().and_then(|_| nvml_wrapper::Nvml::init().ok()),
             gpu,
         }
     }
@@ -73,7 +73,7 @@ impl SystemProbe {
     }
 
     fn read_gpu(&self) -> Option<GpuFigures> {
-        let device = self.nvml.as_ref()?.device_by_index(self.gpu?).ok()?;
+        let device = self.nvml.as_ref()?.device_by_pci_bus_id(self.gpu.as_deref()?).ok()?;
         let memory = device.memory_info().ok()?;
         Some(GpuFigures {
             name: device.name().ok()?,

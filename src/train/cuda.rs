@@ -1,6 +1,6 @@
 //! The CUDA part of libtorch: the program links the CPU part alone, and the other registers itself when it is loaded.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,9 @@ const SET_PRECISION: &[u8] =
     b"_ZN2at7Context19setFloat32PrecisionENS_14Float32BackendENS_9Float32OpENS_16Float32PrecisionE\0";
 /// `Float32Backend::CUDA`, `Float32Op::CONV`, `Float32Precision::IEEE` (ATen/Context.h, 2.11.0).
 const IEEE_CONVS: [c_int; 3] = [1, 1, 1];
+
+/// Bytes for a PCI bus id and its end.
+const BUS_ID: usize = 32;
 
 /// Whether a driver of NVIDIA's is there. The CUDA part takes a second to load: not where none is.
 pub fn has_driver() -> bool {
@@ -114,6 +117,19 @@ fn tell_waits() -> bool {
         **mode = 1;
     }
     true
+}
+
+/// The PCI bus id of a GPU by libtorch's index: CUDA_VISIBLE_DEVICES gives GPUs other indices than the driver's tools do.
+pub fn bus_id(index: usize) -> Option<String> {
+    type BusId = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
+    let mut text = [0; BUS_ID];
+    // SAFETY: CUDA's runtime writes a C string of at most so many bytes and returns 0.
+    let status = unsafe {
+        let get = Library::this().get::<BusId>(b"cudaDeviceGetPCIBusId\0").ok()?;
+        get(text.as_mut_ptr().cast(), BUS_ID as c_int, c_int::try_from(index).ok()?)
+    };
+    let text = CStr::from_bytes_until_nul(&text).ok()?.to_str().ok()?;
+    (status == 0).then(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 pub use tch::{Device, TchError as TorchError};
 
-use super::cuda::{has_driver, load};
+use super::cuda::{self, has_driver, load};
 use crate::config::DeviceChoice;
 pub use crate::model::use_threads;
 
@@ -75,6 +75,14 @@ pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+/// The PCI bus id of a GPU, by which the driver's tools name it; none of the CPU.
+pub fn bus_id(device: Device) -> Option<String> {
+    match device {
+        Device::Cuda(index) => cuda::bus_id(index),
+        _ => None,
     }
 }
 
