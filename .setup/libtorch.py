@@ -5,6 +5,7 @@ In this order: an exported LIBTORCH; PyTorch 2.11.0 of the python3 in PATH; the 
 into the user's cache. The CUDA files are fetched as well on a machine with an NVIDIA GPU. Does nothing, fast, when the
 link is in place. LANDSCOPE_LIBTORCH=cpu|cuda chooses the files to fetch, whatever the machine has.
 """
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -152,15 +153,9 @@ def extract(kind, wheels, target):
     os.sync()
 
 
-def fetched(download=pip_download):
-    """The torch folder in the cache, fetched if it is not there. Safe against interruption and against a second run
-    at the same time: everything happens aside, under a lock, and the folder gets its name last."""
-    kind = variant()
-    root = cache_root()
-    place = root / f"libtorch-{VERSION}-{kind}"
-    if is_whole(place / "torch"):
-        return place / "torch"
-    requirements = wheels_requirements(kind)
+@contextlib.contextmanager
+def locked(root):
+    """Holds the cache folder, which is made if need be, for one run at a time."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = open(root / "lock", "w")
@@ -170,8 +165,21 @@ def fetched(download=pip_download):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say("another run is fetching it; waiting for that one")
+            say("another run is fetching; waiting for that one")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fetched(download=pip_download):
+    """The torch folder in the cache, fetched if it is not there. Safe against interruption and against a second run
+    at the same time: everything happens aside, under a lock, and the folder gets its name last."""
+    kind = variant()
+    root = cache_root()
+    place = root / f"libtorch-{VERSION}-{kind}"
+    if is_whole(place / "torch"):
+        return place / "torch"
+    requirements = wheels_requirements(kind)
+    with locked(root):
         if is_whole(place / "torch"):
             return place / "torch"
         # Under the lock, whatever lies aside is of an earlier run that did not end.

@@ -139,7 +139,7 @@ impl SmallDisk {
         match mount {
             Ok(done) if done.status.success() => Some(Self(place)),
             other => {
-                println!("skipped: no tmpfs can be mounted here: {other:?}");
+                common::skipped(&format!("full disk: no tmpfs can be mounted here: {other:?}"));
                 None
             }
         }
@@ -242,7 +242,7 @@ fn a_folder_that_turns_read_only_is_told_and_used_again_once_it_is_not() {
         let before = saved();
         until("a checkpoint again", || saved() > before);
     } else {
-        println!("skipped: chattr +i does not work on {}", folder.display());
+        common::skipped(&format!("read-only folder: no chattr +i on {}", folder.display()));
     }
     client.send(landscope::telemetry::command::Command::Stop).unwrap();
     engine.join().unwrap();

@@ -4,6 +4,7 @@
 
 pub mod pty;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,16 +53,24 @@ pub fn run_folder(out: &Path) -> PathBuf {
     folders.remove(0)
 }
 
-/// A Python with the modules, from `LANDSCOPE_TEST_PYTHON` or the path; none with the reason printed.
-pub fn python_with(modules: &str) -> Option<PathBuf> {
+/// The Python of `LANDSCOPE_TEST_PYTHON`, else python3 of the path. The tests that call it are ignored unless asked for, so one
+/// that lacks the modules fails them: a test that did not test must not pass.
+pub fn python_with(modules: &str) -> PathBuf {
     let python = std::env::var_os("LANDSCOPE_TEST_PYTHON")
         .map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let probe = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
-    match probe {
-        Ok(done) if done.status.success() => Some(python),
-        _ => {
-            println!("skipped: {} cannot import {modules}", python.display());
-            None
-        }
-    }
+    let said = probe.map_or_else(
+        |e| e.to_string(),
+        |p| match p.status.success() {
+            true => String::new(),
+            false => String::from_utf8_lossy(&p.stderr).into_owned(),
+        },
+    );
+    assert!(said.is_empty(), "{} cannot import {modules}: {said}", python.display());
+    python
+}
+
+/// Tells a person that a test did not test, past the harness, which would swallow it with the output of one that passed.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

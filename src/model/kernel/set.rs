@@ -61,7 +61,13 @@ impl Set {
             simd::Avx2::detect().map(Self::Avx2),
         ];
         #[cfg(not(target_arch = "x86_64"))]
-        let all = [None];
+        let all: [Option<Self>; 1] = [None];
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        if all.iter().any(Option::is_none) {
+            TOLD.call_once(|| {
+                crate::skipped("a kernel for instructions that this processor has not: one of AVX-512, its bf16, AVX2");
+            });
+        }
         all.into_iter().flatten().collect()
     }
 
