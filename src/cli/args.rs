@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::surface_args::{MergeArgs, SurfaceArgs};
-use crate::config::DEFAULT_CONFIG;
+use crate::config::{DEFAULT_CONFIG, default_out, in_clone};
 use crate::record::figure::{Levels, Size, What};
 use crate::telemetry::chart::View;
-
-/// Where run folders are made, unless `--out` says otherwise.
-pub const DEFAULT_OUT: &str = "checkpoints";
 
 /// An oscilloscope for training neural networks: a network with skip connections and its twin without them, on the same
 /// batches, side by side.
@@ -87,7 +85,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub device: Option<String>,
     /// Where run folders are made
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_out())]
     pub out: PathBuf,
     /// Go on with a run from its newest whole checkpoint: a run folder, or its name. Or auto: the newest unfinished run
     /// of this config below --out, or a new one where there is none
@@ -124,7 +122,7 @@ pub struct AttachArgs {
     /// Its name as `ls` shows it, the beginning of it, or its folder
     pub run: Option<String>,
     /// Where run folders are
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_out())]
     pub out: PathBuf,
     /// The engine's socket itself, as forwarded by ssh -L
     #[arg(long, value_name = "PATH", conflicts_with = "run")]
@@ -143,7 +141,7 @@ pub struct StopArgs {
     /// Its name as `ls` shows it, the beginning of it, or its folder
     pub run: String,
     /// Where run folders are
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_out())]
     pub out: PathBuf,
 }
 
@@ -151,6 +149,7 @@ pub struct StopArgs {
 #[derive(Debug, Args)]
 pub struct PlotArgs {
     /// A surface file, as in a run's surfaces/
+    #[arg(value_parser = input())]
     pub file: PathBuf,
     /// Write a figure, PNG or SVG by the name's ending, instead of drawing in the terminal
     #[arg(long, value_name = "FIGURE")]
@@ -278,6 +277,11 @@ pub struct EngineArgs {
     pub set: Vec<String>,
 }
 
+/// A file or folder to be read: one that the clone has is found from any directory of it.
+pub(super) fn input() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| in_clone(&path))
+}
+
 /// What is printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
@@ -304,7 +308,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with_all = ["surface", "peer"])]
     pub trajectory: bool,
     /// The folder of peer_train.py and peer_surface.py, to be run in turn with landscope
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = input())]
     pub peer: Option<PathBuf>,
     /// The Python that has torch
     #[arg(long, value_name = "PATH", default_value = "python3")]

@@ -8,11 +8,11 @@ use color_eyre::eyre::{Result, WrapErr};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::FAILED;
-use super::args::{DEFAULT_OUT, OutputFormat};
+use super::args::OutputFormat;
 use super::say::{complain, say};
 use super::statistics;
 use super::surface_args::SurfaceArgs;
-use crate::config::DeviceChoice;
+use crate::config::{DeviceChoice, default_out};
 use crate::engine::EngineError;
 use crate::geometry::statistics::SurfaceStatistics;
 use crate::landscape::error::LandscapeError;
@@ -84,7 +84,7 @@ fn request(args: &SurfaceArgs) -> Result<Request, LandscapeError> {
 
 /// The path as it is typed; else of a run by its name, as `attach` finds it.
 fn found(path: &Path) -> PathBuf {
-    let below = Path::new(DEFAULT_OUT).join(path);
+    let below = default_out().join(path);
     if !path.exists() && below.exists() { below } else { path.to_owned() }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use super::args::OutputFormat;
+use super::args::{OutputFormat, input};
 use crate::config::{DirectionNorm, IgnoreParams, Precision};
 use crate::landscape::evaluate::NormStatistics;
 use crate::landscape::request::{CurvatureKind, ImageCount, PlaneKind, Rows};
@@ -137,6 +137,7 @@ impl FromStr for ImagesArg {
 #[derive(Debug, Args)]
 pub struct SurfaceArgs {
     /// The weights in the middle: ARM.safetensors, or the folder of a run (its newest checkpoint) or of a step
+    #[arg(value_parser = input())]
     pub checkpoint: PathBuf,
     /// Columns, as MIN:MAX:N [default: -1:1:51; with --to -0.5:1.5:41; with --plane pca what holds the path]
     #[arg(long, value_name = "MIN:MAX:N", allow_hyphen_values = true)]
@@ -157,7 +158,7 @@ pub struct SurfaceArgs {
     #[arg(long)]
     pub path: bool,
     /// Interpolate to this checkpoint, which lies at x = 1; batch-norm statistics move along
-    #[arg(long, value_name = "CHECKPOINT")]
+    #[arg(long, value_name = "CHECKPOINT", value_parser = input())]
     pub to: Option<PathBuf>,
     /// Seed of random directions [default: the run's]
     #[arg(long, value_name = "N")]
@@ -204,7 +205,7 @@ pub struct SurfaceArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// The shards' files
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = input())]
     pub files: Vec<PathBuf>,
     /// The whole, .h5, .npz or .vts
     #[arg(long, value_name = "FILE")]

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use color_eyre::eyre::Result;
 
-use super::args::{DEFAULT_OUT, OutputFormat, TrajectoryArgs};
+use super::args::{OutputFormat, TrajectoryArgs};
 use super::live::{folder_of, refuse};
 use super::say::{complain, say};
-use crate::config;
+use crate::config::{self, default_out};
 use crate::landscape::file::SurfaceFile;
 use crate::landscape::journal::Identity;
 use crate::record::figure::{self, Drawn, Multiples, Options};
@@ -44,7 +44,7 @@ pub fn trajectory(args: &TrajectoryArgs) -> Result<ExitCode> {
         Ok(wanted) => wanted,
         Err(text) => return Ok(refuse(&text)),
     };
-    let run = match folder_of(&args.run, Path::new(DEFAULT_OUT)) {
+    let run = match folder_of(&args.run, &default_out()) {
         Ok(run) => run,
         Err(text) => return Ok(refuse(&text)),
     };

@@ -14,10 +14,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// No file and no built-in config has this name.
-    #[error("config `{name}`: no such file, nor configs/{name}.toml; built in: {known}")]
+    #[error("config `{name}`: no such file, nor {beside}; built in: {known}", beside = beside.display())]
     Unknown {
         /// What was asked for.
         name: String,
+        /// The file of that name in `configs/`.
+        beside: PathBuf,
         /// The built-in names.
         known: String,
     },

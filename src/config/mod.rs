@@ -5,6 +5,7 @@
 mod error;
 mod experiment;
 mod network;
+mod place;
 mod resolve;
 mod source;
 mod typed;
@@ -18,6 +19,7 @@ pub use experiment::{
     IgnoreParams, Init, Length, MapPlane, MapSpec, ModelSpec, OptimizerKind, Precision, RecordSpec,
     SnapshotPrecision, TrainSpec, TrajectorySpec,
 };
+pub use place::{default_out, in_clone};
 pub use resolve::resolve;
 pub use source::{DEFAULT_CONFIG, Override, load};
 pub use typed::Typed;

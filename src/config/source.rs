@@ -1,17 +1,23 @@
 //! Where a config comes from: a file, a built-in, and `--set` over it.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use super::error::ConfigError;
 use super::experiment::{Experiment, Family};
 use super::network::usual_arms;
+use super::place::in_clone;
 use super::resolve::resolve;
 use super::typed::Typed;
 
 /// The config that runs when none is named.
 pub const DEFAULT_CONFIG: &str = "demo";
+
+/// Bytes of the longest config that is read.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Configs that are part of the program, so that it runs from any folder.
 const BUILT_IN: [(&str, &str); 4] = [
@@ -69,13 +75,14 @@ impl Override {
 /// # Errors
 /// A file that is not there, not TOML, holds an unknown key or a value that cannot be run.
 pub fn load(name_or_path: &str, overrides: &[Override]) -> Result<Experiment, ConfigError> {
-    let (origin, text) = read(name_or_path)?;
+    let Text { origin, text, file } = read(name_or_path)?;
     let mut table: Table = toml::from_str(&text).map_err(|e| ConfigError::Syntax {
         origin: origin.clone(),
         message: one_line(e.message()),
     })?;
     // The file alone first, so that an error in it is told as the file's.
     typed(&table, &origin)?;
+    settle(&mut table, file.as_deref());
     forget(&mut table, overrides);
     for over in overrides {
         lay(&mut table, over)?;
@@ -84,25 +91,69 @@ pub fn load(name_or_path: &str, overrides: &[Override]) -> Result<Experiment, Co
     resolve(&typed(&table, &origin)?)
 }
 
-/// The text of a config and what to call it: a path that exists, else configs/NAME.toml here, else a built-in.
-fn read(name_or_path: &str) -> Result<(String, String), ConfigError> {
-    let path = Path::new(name_or_path);
-    let beside = Path::new("configs").join(format!("{name_or_path}.toml"));
+/// A config as it is written.
+struct Text {
+    /// What to call it.
+    origin: String,
+    text: String,
+    /// Its file, unless it is built in.
+    file: Option<PathBuf>,
+}
+
+/// The config that is meant: a path that exists, else configs/NAME.toml here or in the clone, else a built-in.
+fn read(name_or_path: &str) -> Result<Text, ConfigError> {
+    let path = in_clone(Path::new(name_or_path));
+    let beside = in_clone(&Path::new("configs").join(format!("{name_or_path}.toml")));
     let is_name = !name_or_path.contains(['/', '\\']) && path.extension().is_none();
-    for candidate in [Some(path), is_name.then_some(beside.as_path())].into_iter().flatten() {
-        if candidate.is_file() || (!is_name && candidate == path) {
-            let text = std::fs::read_to_string(candidate)
-                .map_err(|source| ConfigError::Unreadable { path: candidate.to_owned(), source })?;
-            return Ok((candidate.display().to_string(), text));
+    for candidate in [Some(&path), is_name.then_some(&beside)].into_iter().flatten() {
+        if candidate.is_file() || (!is_name && *candidate == path) {
+            let text = read_text(candidate)
+                .map_err(|source| ConfigError::Unreadable { path: candidate.clone(), source })?;
+            return Ok(Text {
+                origin: candidate.display().to_string(),
+                text,
+                file: Some(candidate.clone()),
+            });
         }
     }
     let built_in = BUILT_IN.iter().find(|(name, _)| *name == name_or_path);
-    built_in.map(|(name, text)| (format!("built-in config {name}"), (*text).to_owned())).ok_or_else(
-        || ConfigError::Unknown {
-            name: name_or_path.to_owned(),
-            known: BUILT_IN.map(|(name, _)| name).join(", "),
-        },
-    )
+    let found = built_in.map(|(name, text)| Text {
+        origin: format!("built-in config {name}"),
+        text: (*text).to_owned(),
+        file: None,
+    });
+    found.ok_or_else(|| ConfigError::Unknown {
+        name: name_or_path.to_owned(),
+        beside,
+        known: BUILT_IN.map(|(name, _)| name).join(", "),
+    })
+}
+
+/// The text of a file that is one: a device or a pipe may have no end.
+fn read_text(path: &Path) -> io::Result<String> {
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !about.is_file() || about.len() > MOST_BYTES {
+        let text = format!("expected a file of at most {MOST_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    fs::read_to_string(path)
+}
+
+/// The folder of the data: as it is written where that is there, else beside the config, else at the clone's top.
+fn settle(table: &mut Table, config: Option<&Path>) {
+    let Some(Value::Table(data)) = table.get_mut("data") else { return };
+    let Some(Value::String(dir)) = data.get_mut("dir") else { return };
+    let beside = config.and_then(Path::parent).map(|folder| folder.join(&*dir));
+    let found = match beside {
+        Some(beside) if !Path::new(&*dir).exists() && beside.exists() => beside,
+        _ => in_clone(Path::new(&*dir)),
+    };
+    if let Some(found) = found.to_str() {
+        *dir = found.to_owned();
+    }
 }
 
 /// The table as a typed config; an error names the key with its section.

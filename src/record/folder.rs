@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use crate::config::RUN_FILE;
 
 use super::metrics;
-use crate::config::Experiment;
+use crate::config::{Experiment, in_clone};
 use crate::telemetry::event::{Event, RunStatus};
 
 /// Runs of one name that may start within the same second.
@@ -58,7 +58,7 @@ fn listed(names: &[String]) -> String {
 /// # Errors
 /// When there is no such run; names the newest there are.
 pub fn find(name: &str, out: &Path) -> Result<PathBuf, FolderError> {
-    let places = [PathBuf::from(name), out.join(name)];
+    let places = [in_clone(Path::new(name)), out.join(name)];
     places.into_iter().find(|p| p.join(RUN_FILE).is_file()).ok_or_else(|| {
         let mut known = all(out);
         known.truncate(3);
