@@ -262,3 +262,107 @@ fn a_reader_that_leaves_stops_the_run_after_a_checkpoint() {
     assert!(kept.contains("\"event\":\"checkpoint\""));
     assert!(kept.trim_end().ends_with('}') && kept.contains("\"status\":\"stopped\""));
 }
+
+/// A clone's configs, data and run folders are found from any directory of it; what lies nowhere names what was looked for.
+#[test]
+fn from_any_directory_of_a_clone() {
+    let clone = tempfile::tempdir().unwrap();
+    let top = clone.path().canonicalize().unwrap();
+    let deep = top.join("src/deep");
+    for folder in ["configs", "data/sets", "src/deep"] {
+        fs::create_dir_all(top.join(folder)).unwrap();
+    }
+    fs::write(top.join("Cargo.toml"), "").unwrap();
+    let config = "name = 'mine'\nsteps = 3\n[model]\ndepth = 8\n[map]\nevery = 3\ngrid = 5\nimages = 16\nplane = 'random'\n";
+    fs::write(top.join("configs/demo.toml"), config).unwrap();
+    fs::write(top.join("configs/mine.toml"), config).unwrap();
+    let cifar = format!("{config}[data]\nkind = 'cifar10'\ndir = 'data/sets'\n");
+    fs::write(top.join("configs/other.toml"), cifar).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(common::program());
+        command.env("LANDSCOPE_STATE", common::state_of(&top)).current_dir(&deep).args(args);
+        let done = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let (status, _, said) = run(&["run", "mine", "--headless"]);
+    assert_eq!(status, Some(0), "{said}");
+    let folder = run_folder(&top.join("checkpoints"));
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 0, "nothing is left where it was called");
+    let surface = format!("checkpoints/{name}/surfaces/00000003-skip.h5");
+    for args in [
+        &["plot", &surface, "--ascii"][..],
+        &["surface", &format!("checkpoints/{name}"), "--arm", "skip", "--x=-1:1:3"],
+        &["surface", name, "--arm", "noskip", "--x=-1:1:3"],
+        &["trajectory", name],
+        &["run", "--resume", &format!("checkpoints/{name}"), "--headless", "--steps", "4"],
+    ] {
+        let (status, _, said) = run(args);
+        assert_eq!(status, Some(0), "{args:?}: {said}");
+    }
+    let (_, _, said) = run(&["run", "nosuch", "--headless"]);
+    assert!(said.contains("no such file, nor configs/nosuch.toml; built in: demo"), "{said}");
+    let (_, _, said) = run(&["run", "other", "--headless"]);
+    let sets = top.join("data/sets");
+    assert!(
+        said.contains(&sets.display().to_string()),
+        "its data are looked for at the top: {said}"
+    );
+    // What is typed by hand holds from here.
+    let (_, _, said) = run(&["run", "other", "--headless", "--set", "data.dir=nowhere"]);
+    assert!(!said.contains("data/sets") && said.contains("nowhere"), "{said}");
+}
+
+/// A file that keeps few steps: all at first, then the first rule that it tells, the last step in any case, the same after
+/// it was taken up again; standard output is told every step.
+#[test]
+fn a_long_run_keeps_fewer_steps_in_its_file() {
+    let out = tempfile::tempdir().unwrap();
+    let sets =
+        ["model.depth=8", "map.every=0", "trajectory.keep=0", "record.limit=1", "data.limit=64"];
+    let mut command = landscope(out.path());
+    sets.iter().for_each(|set| drop(command.args(["--set", set])));
+    let done = command.args(["--steps", "850", "--format", "json"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let folder = run_folder(out.path());
+    let path = folder.join("metrics.jsonl");
+    let kept = || -> Vec<Value> {
+        let text = fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let steps = |events: &[Value], arm: &str| -> Vec<u64> {
+        let of_arm = of_kind(events, "step").into_iter().filter(|e| e["arm"] == arm);
+        of_arm.map(|e| e["step"].as_u64().unwrap()).collect()
+    };
+    let first = kept();
+    let until = first[0]["steps_kept"]["every_one_until"].as_u64().unwrap();
+    assert!((100..=400).contains(&until), "{until}");
+    assert!(first[0]["steps_kept"]["rule"].as_str().unwrap().contains(&until.to_string()));
+    assert!(steps(&events(&done), "skip").into_iter().eq(1..=850));
+    let wanted = |last: u64| {
+        (1..=last).filter(move |s| match s.div_ceil(until) {
+            0 | 1 => true,
+            2 => s.is_multiple_of(4),
+            3..=4 => s.is_multiple_of(8),
+            5..=8 => s.is_multiple_of(32),
+            _ => s.is_multiple_of(64),
+        })
+    };
+    for arm in ["skip", "noskip"] {
+        let mut wanted: Vec<u64> = wanted(850).collect();
+        if wanted.last() != Some(&850) {
+            wanted.push(850);
+        }
+        assert_eq!(steps(&first, arm), wanted, "{arm}");
+    }
+    assert_eq!(of_kind(&first, "eval").len(), of_kind(&events(&done), "eval").len());
+    let mut command = landscope(out.path());
+    command.args(["--resume", folder.to_str().unwrap(), "--steps", "1000"]);
+    assert!(command.output().unwrap().status.success());
+    let longer = kept();
+    let after: Vec<u64> = steps(&longer, "skip").into_iter().filter(|s| *s > 850).collect();
+    assert!(after.iter().copied().eq(wanted(1000).chain([1000]).filter(|s| *s > 850)), "{after:?}");
+    assert_eq!(of_kind(&longer, "run").len(), 1);
+    assert_eq!(longer[0], first[0], "the rule that the file tells");
+}

@@ -271,6 +271,8 @@ pub struct RecordSpec {
     pub every: u64,
     /// Steps between recorded layer norms and blocks.
     pub layers_every: u64,
+    /// MB (10^6 bytes) that `metrics.jsonl` stays under by holding ever fewer of these steps; 0 for no limit.
+    pub limit: u64,
 }
 
 /// How directions are scaled to the weights.
@@ -378,6 +380,8 @@ pub struct MapSpec {
     pub budget: f64,
     /// Arithmetic.
     pub precision: Precision,
+    /// Maps of an arm and a plane, of those made by themselves, that stay on disk; 0 for all.
+    pub keep: usize,
 }
 
 impl Experiment {
@@ -411,6 +415,7 @@ impl Experiment {
             record: TypedRecord {
                 every: Some(self.record.every),
                 layers_every: Some(self.record.layers_every),
+                limit: Some(self.record.limit),
             },
             map: TypedMap {
                 every: Some(self.map.every),
@@ -422,6 +427,7 @@ impl Experiment {
                 plane: Some(self.map.plane),
                 budget: Some(self.map.budget),
                 precision: Some(self.map.precision),
+                keep: Some(self.map.keep),
             },
             trajectory: TypedTrajectory {
                 keep: Some(self.trajectory.keep),

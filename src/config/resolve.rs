@@ -242,7 +242,7 @@ fn record(typed: &TypedRecord) -> Resolved<RecordSpec> {
     let every = checked("record.every", typed.every.unwrap_or(1), |n| *n >= 1, "at least 1 step")?;
     let layers_every = typed.layers_every.unwrap_or(1);
     checked("record.layers_every", layers_every, |n| *n >= 1, "at least 1 step")?;
-    Ok(RecordSpec { every, layers_every })
+    Ok(RecordSpec { every, layers_every, limit: typed.limit.unwrap_or(200) })
 }
 
 fn map(typed: &TypedMap) -> Resolved<MapSpec> {
@@ -279,6 +279,7 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         plane: typed.plane.unwrap_or_default(),
         budget,
         precision: typed.precision.unwrap_or_default(),
+        keep: typed.keep.unwrap_or(32),
     })
 }
 

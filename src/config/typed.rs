@@ -129,6 +129,8 @@ pub struct TypedRecord {
     pub every: Option<u64>,
     /// Steps between recorded layer norms and blocks.
     pub layers_every: Option<u64>,
+    /// MB that `metrics.jsonl` stays under; 0 for no limit.
+    pub limit: Option<u64>,
 }
 
 /// `[map]`
@@ -153,6 +155,8 @@ pub struct TypedMap {
     pub budget: Option<f64>,
     /// Arithmetic of the forward passes.
     pub precision: Option<Precision>,
+    /// Maps of an arm and a plane that stay on disk; 0 for all.
+    pub keep: Option<usize>,
 }
 
 /// `[trajectory]`

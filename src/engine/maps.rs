@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::arm_map::ArmMap;
 use super::mailbox::Mailbox;
 use super::message::{MapPass, Message};
+use super::old_maps;
 use super::planes::PlaneBoard;
 use super::workers::guarded;
 use crate::arm::{ArmId, ArmName};
@@ -247,7 +248,12 @@ impl Mapper {
         let content = map.file(step, self.seed, &self.spec, chosen);
         let stats = map.surface().stats();
         let written = content.and_then(|content| content.write(&self.root.join(&file)));
-        let failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
+        let mut failed = written.as_ref().err().map(|e| format!("the map was not written: {e}"));
+        if failed.is_none() {
+            let ending = format!("-{}{pca}.h5", map.name);
+            let thinned = old_maps::thin(&self.root.join("surfaces"), &ending, &self.spec, step);
+            failed = thinned.err().map(|e| format!("older maps were not removed: {e}"));
+        }
         self.tell(Message::MapWritten(SurfaceWritten {
             arm: map.name.clone(),
             step,

@@ -14,6 +14,7 @@ mod look_back;
 mod mailbox;
 mod maps;
 mod message;
+mod old_maps;
 mod past;
 mod paths;
 mod planes;

@@ -8,15 +8,16 @@ use super::house::House;
 use super::past::{self, Past, TakenUp};
 use super::{EngineError, Options};
 use crate::arm::PerArm;
-use crate::config::{ArmSpec, ConfigError, Experiment, Family, Length, ModelSpec};
+use crate::config::{ArmSpec, ConfigError, Experiment, Family, Length, ModelSpec, RecordSpec};
 use crate::data::{Dataset, Split};
 use crate::link::Publisher;
 use crate::model::Plan;
 use crate::record::Recorder;
 use crate::record::folder::FolderError;
 use crate::record::metrics::{JsonLines, LineFile};
+use crate::record::thinned::{self, Thinned};
 use crate::record::{folder, metrics};
-use crate::telemetry::event::{ControlChange, RunStarted, Versions};
+use crate::telemetry::event::{ArmInfo, ControlChange, Event, RunStarted, StepRule, Versions};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
 use crate::train::control::Settings;
@@ -111,8 +112,6 @@ pub fn prepare(
         _ => arm_steps(experiment.length, spec, data.train.len()),
     });
     let before = Duration::try_from_secs_f64(past.elapsed_s).unwrap_or_default();
-    let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(JsonLines::new(metrics))];
-    recorders.extend(options.recorders);
     let mut probe = SystemProbe::new(device::bus_id(device));
     let figures = probe.read();
     let device_text = match (&figures.gpu, device) {
@@ -122,6 +121,12 @@ pub fn prepare(
     };
     let names: Vec<_> =
         plans.iter().map(|(id, plan)| plan.info(&experiment.arms[id].name)).collect();
+    let (began, forks) = names.split_at(configured);
+    let rule = steps_kept(&past, experiment.record, began);
+    let count = (began.len(), forks.len());
+    let lines = Thinned::new(JsonLines::new(metrics), rule.clone(), experiment.record, count);
+    let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(lines)];
+    recorders.extend(options.recorders);
     let header = RunHeader {
         name: experiment.name.clone(),
         data: data.describe(),
@@ -139,6 +144,7 @@ pub fn prepare(
         },
         device: device::name(device),
         arms: names,
+        steps_kept: rule,
     };
     Ok(Run {
         plans,
@@ -162,6 +168,15 @@ pub fn prepare(
         fault: options.fault,
         experiment,
     })
+}
+
+/// Which steps the file holds: a run that is taken up goes by the rule that its file tells.
+fn steps_kept(past: &Past, record: RecordSpec, arms: &[ArmInfo]) -> StepRule {
+    let told = past.metrics.as_deref().and_then(|path| metrics::first_event(path).ok().flatten());
+    match told {
+        Some(Event::Run(first)) if !first.steps_kept.rule.is_empty() => first.steps_kept,
+        _ => thinned::rule(record, arms),
+    }
 }
 
 /// Refuses what only the data tells: a batch beyond the training set.
@@ -244,6 +259,6 @@ mod tests {
         assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, ResNet-20 width 8");
         let sets = ["arm.noskip.family=vgg9", "arm.noskip.widen=2"];
         let e = load("demo", &sets.map(|s| Override::parse(s).unwrap())).unwrap();
-        assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, VGG-9 width 16");
+        assert_eq!(describe_models(&e.arms), "ResNet-56 width 8, VGG-9 width 128");
     }
 }

@@ -6,7 +6,7 @@ use super::EngineError;
 use crate::arm::ArmName;
 use crate::config::{Experiment, Length, TrajectorySpec};
 use crate::data::Dataset;
-use crate::geometry::thinning::Thinning;
+use crate::geometry::thinning::{Thinning, common_divisor};
 use crate::landscape::trajectory::file;
 use crate::model::Plan;
 
@@ -48,13 +48,8 @@ pub fn thinning_after(
     if spec.every > 0 || even.iter().all(|step| planned.is_due(*step)) {
         return Some(planned);
     }
-    let distance = even.iter().fold(0, |found, step| common(found, *step));
+    let distance = even.iter().fold(0, |found, step| common_divisor(found, *step));
     Some(Thinning::new(distance, spec.keep))
-}
-
-/// The greatest common divisor; of 0 and a number that number.
-fn common(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common(b, a % b) }
 }
 
 /// Steps between snapshots of the largest network of `run`; none where no path is kept, or where the run's length hangs on

@@ -48,6 +48,11 @@ impl Thinning {
     }
 }
 
+/// The greatest common divisor; of 0 and a number that number.
+pub fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

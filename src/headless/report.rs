@@ -182,7 +182,7 @@ impl<W: Write + Send> Recorder for TextReport<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::event::{ArmDone, EvalSample, LayerInfo, Versions};
+    use crate::telemetry::event::{ArmDone, EvalSample, LayerInfo, StepRule, Versions};
 
     fn step(arm: &str, norms: &[f64]) -> Event {
         let sample = serde_json::json!({
@@ -207,6 +207,7 @@ mod tests {
             versions: Versions::default(),
             device: "cpu".to_owned(),
             arms: vec![info],
+            steps_kept: StepRule::default(),
         };
         for begins in [true, false] {
             let mut bytes = Vec::new();

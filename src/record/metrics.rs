@@ -1,7 +1,7 @@
 //! `metrics.jsonl`: one event a line, in order.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -28,6 +28,16 @@ pub fn last_event(path: &Path) -> io::Result<Option<Event>> {
     file.seek(SeekFrom::Start(length.saturating_sub(MOST_TAIL)))?;
     file.read_to_end(&mut tail)?;
     Ok(tail.rsplit(|b| *b == b'\n').find_map(|line| serde_json::from_slice(line).ok()))
+}
+
+/// The first event of a file, which says what is run; none in an empty one, or where a write tore the only line.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn first_event(path: &Path) -> io::Result<Option<Event>> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?).take(MOST_TAIL).read_until(b'\n', &mut line)?;
+    Ok(serde_json::from_slice(&line).ok())
 }
 
 /// Writes events as JSON lines to anything that takes bytes.

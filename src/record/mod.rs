@@ -5,6 +5,7 @@ pub mod folder;
 pub mod log;
 pub mod metrics;
 pub mod rewind;
+pub mod thinned;
 pub mod trajectory;
 
 use crate::telemetry::event::{Event, RunStarted};

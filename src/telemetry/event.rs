@@ -48,6 +48,18 @@ pub struct RunStarted {
     pub device: String,
     /// The arms, in order.
     pub arms: Vec<ArmInfo>,
+    /// Which of the steps told `metrics.jsonl` holds.
+    #[serde(default)]
+    pub steps_kept: StepRule,
+}
+
+/// Which of the steps that are told a file holds; without a bound, every one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepRule {
+    /// Every step that is told is kept up to this one, then ever fewer. Null: every one, whatever the run's length.
+    pub every_one_until: Option<u64>,
+    /// The rule in words.
+    pub rule: String,
 }
 
 /// Versions that a result depends on.
@@ -201,6 +213,12 @@ pub struct BlocksSample {
     pub t: f64,
     /// From the first block to the last.
     pub blocks: Vec<BlockFlow>,
+}
+
+impl BlocksSample {
+    /// Of how many steps that tell their layers one tells its blocks. Probing every block costs a fifth of a step; this
+    /// keeps it at 1 %.
+    pub const EVERY: u64 = 20;
 }
 
 /// dL/dx = dL/dh * dF/dx + dL/dh at one block (h = F(x) + x before the last ReLU).

@@ -96,7 +96,7 @@ mod tests {
             augment: false,
             device: Device::Cpu,
             threads: 1,
-            record: RecordSpec { every: 1, layers_every: 1 },
+            record: RecordSpec { every: 1, layers_every: 1, limit: 0 },
             start: Instant::now(),
         };
         let typed: Typed = toml::from_str("[model]\ndepth = 8\nwidth = 4").unwrap();

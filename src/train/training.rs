@@ -22,10 +22,6 @@ use crate::model::{Network, Probes};
 use crate::telemetry::event::{Alert, BlocksSample, Event, Level, StepSample};
 use crate::telemetry::snapshot::ArmState;
 
-/// Recorded steps between two residual decompositions. Probing every block costs a fifth of a step; this keeps it
-/// at 1 %.
-const BLOCKS_EVERY: u64 = 20;
-
 /// Parameters for which a step's angle in the plane of the path is told at every step. Its products read two axes as long
 /// as the network: of VGG-9's 2.3 million parameters at 16x16, 2 % of a step. Larger networks are told as many times less often.
 const IN_PLANE_EVERY_STEP: u64 = 1_000_000;
@@ -166,7 +162,7 @@ impl Trainee {
         let with_layers = recorded && (first_or_last || step.is_multiple_of(record.layers_every));
         let with_blocks = with_layers
             && self.net.plan().blocks().next().is_some()
-            && (step == 1 || (step / record.layers_every).is_multiple_of(BLOCKS_EVERY));
+            && (step == 1 || (step / record.layers_every).is_multiple_of(BlocksSample::EVERY));
 
         let picked = self.order.next_batch(settings.batch);
         let rate = StepSettings {

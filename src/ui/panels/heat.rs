@@ -28,13 +28,21 @@ pub fn render(snapshot: &Snapshot, scale: Decades, view: &ViewState, area: Rect,
             continue;
         }
         for column in 0..part.width {
-            let row = &rows[usize::from(column) * rows.len() / usize::from(part.width)];
-            draw_column(row, scale, part, column, buf, theme);
+            draw_column(&rows[at(rows, column, part.width)], scale, part, column, buf, theme);
         }
         let (first, last) = (rows[0].step, rows[rows.len() - 1].step);
         let line = format!("step {first} to {last}");
         text(buf, part.x, part.bottom(), part.width, &line, theme.dim());
     }
+}
+
+/// Which row stands in a column of so many: by its step, as the rows of a long run that was read back are not even.
+fn at(rows: &[FlowRow], column: u16, columns: u16) -> usize {
+    let (first, last) = (rows[0].step, rows[rows.len() - 1].step);
+    // An even row holds up to the next one, the last as long as the others.
+    let each = (last - first).checked_div(rows.len() as u64 - 1).unwrap_or(0);
+    let step = first + (last - first + each) * u64::from(column) / u64::from(columns);
+    rows.partition_point(|row| row.step <= step).saturating_sub(1)
 }
 
 /// One step: two layers' places to a character, upper and lower half.
