@@ -2,6 +2,17 @@
 //!
 //! One module per room; `README.md` says which room knows what.
 
+/// Tells a person that a test did not test, past the harness, which would swallow it with the output of one that passed.
+#[cfg(test)]
+macro_rules! skipped {
+    ($($why:tt)*) => {
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("skipped: {}\n", format_args!($($why)*)),
+        );
+    };
+}
+
 pub mod arm;
 pub mod cli;
 pub mod config;
@@ -17,10 +28,3 @@ pub mod signals;
 pub mod telemetry;
 pub mod train;
 pub mod ui;
-
-/// Tells a person that a test did not test, past the harness, which would swallow it with the output of one that passed.
-#[cfg(test)]
-fn skipped(why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "skipped: {why}");
-}

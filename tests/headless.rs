@@ -322,7 +322,7 @@ fn a_long_run_keeps_fewer_steps_in_its_file() {
     let sets =
         ["model.depth=8", "map.every=0", "trajectory.keep=0", "record.limit=1", "data.limit=64"];
     let mut command = landscope(out.path());
-    sets.iter().for_each(|set| drop(command.args(["--set", set])));
+    command.args(sets.iter().flat_map(|set| ["--set", set]));
     let done = command.args(["--steps", "850", "--format", "json"]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let folder = run_folder(out.path());

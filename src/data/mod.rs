@@ -142,7 +142,7 @@ mod tests {
     fn the_cifar10_subset_loads_if_it_is_there() {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
         if !dir.is_dir() {
-            crate::skipped(&format!("no CIFAR-10 subset at {}", dir.display()));
+            skipped!("no CIFAR-10 subset at {}", dir.display());
             return;
         }
         let data =

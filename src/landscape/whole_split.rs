@@ -93,7 +93,7 @@ mod tests {
         assert_eq!((data.train.len(), 200 % CHUNK), (200, 72));
         let torch = by_torch(&plan, &weights, &data.train).unwrap();
         let Some(own) = by_kernel(&plan, &weights, &data.train).unwrap() else {
-            crate::skipped("no kernel for this processor");
+            skipped!("no kernel for this processor");
             return;
         };
         assert_eq!(own.images, 200.0);

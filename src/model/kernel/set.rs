@@ -65,7 +65,7 @@ impl Set {
         static TOLD: std::sync::Once = std::sync::Once::new();
         if all.iter().any(Option::is_none) {
             TOLD.call_once(|| {
-                crate::skipped("a kernel for instructions that this processor has not: one of AVX-512, its bf16, AVX2");
+                skipped!("a kernel for instructions that this processor has not: one of AVX-512, its bf16, AVX2");
             });
         }
         all.into_iter().flatten().collect()
