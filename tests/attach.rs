@@ -6,9 +6,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::pty::{PATIENCE, Runs};
+use landscope::record::Recorder;
+use landscope::record::metrics::{JsonLines, LineFile};
+use landscope::record::thinned::Thinned;
+use landscope::telemetry::event::{Event, RunDone};
 
 const LONG: [&str; 4] = ["--steps", "1000000", "--set", "map.every=0"];
 
@@ -239,4 +244,78 @@ fn what_is_not_alive_is_told() {
     }
     let plain = runs.ask(&["ls"]);
     assert_eq!(String::from_utf8_lossy(&plain.stdout), "no live run\n");
+}
+
+fn step_of(event: &mut Event) -> Option<&mut u64> {
+    match event {
+        Event::Step(e) => Some(&mut e.step),
+        Event::Blocks(e) => Some(&mut e.step),
+        Event::Eval(e) => Some(&mut e.step),
+        Event::Surface(e) => Some(&mut e.step),
+        Event::Trajectory(e) => Some(&mut e.step),
+        _ => None,
+    }
+}
+
+/// The file of a run, made longer: its own events at step 20, told again with other numbers. Every step, an evaluation after
+/// every pass of 22 steps, a map of each kind every 150.
+fn make_a_million_steps_of(folder: &Path) -> u64 {
+    const STEPS: u64 = 1_000_000;
+    let path = folder.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let events: Vec<Event> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let Event::Run(first) = &events[0] else { panic!("a run begins with itself") };
+    let record = landscope::config::load("demo", &[]).unwrap().record;
+    let (rule, arms) = (first.steps_kept.clone(), first.arms.len());
+    fs::remove_file(&path).unwrap();
+    let lines = JsonLines::new(LineFile::create(&path).unwrap());
+    let mut file = Thinned::new(lines, rule, record, (arms, 0));
+    file.record(&events[0]).unwrap();
+    let mut told: Vec<(u64, Event)> = events
+        .iter()
+        .filter_map(|event| {
+            let every = match event {
+                Event::Step(e) if e.step == 20 => 1,
+                Event::Blocks(e) if e.step == 20 => 20,
+                Event::Eval(_) => 22,
+                Event::Surface(e) if e.step == 20 => 150,
+                Event::Trajectory(_) => 150,
+                _ => return None,
+            };
+            Some((every, event.clone()))
+        })
+        .collect();
+    for step in 1..=STEPS {
+        for (every, event) in &mut told {
+            if step.is_multiple_of(*every) {
+                *step_of(event).unwrap() = step;
+                file.record(event).unwrap();
+            }
+        }
+    }
+    let Some(Event::Done(done)) = events.last() else { panic!("it ended") };
+    file.record(&Event::Done(RunDone { step: STEPS, ..done.clone() })).unwrap();
+    file.flush().unwrap();
+    fs::metadata(&path).unwrap().len()
+}
+
+/// The default run's networks; what it takes to open is printed, not judged.
+#[test]
+fn an_ended_run_of_a_million_steps_is_small_and_opens() {
+    let runs = Runs::new();
+    let sets = ["steps=20", "map.every=20", "map.grid=5", "map.images=8"];
+    let mut command = common::landscope(runs.path());
+    let done = command.args(sets.iter().flat_map(|set| ["--set", set])).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let folder = runs.folder();
+    let bytes = make_a_million_steps_of(&folder);
+    assert!((40_000_000..120_000_000).contains(&bytes), "{bytes} bytes");
+    let begun = Instant::now();
+    let mut s = runs.attach(160, 48, &[folder.to_str().unwrap()]);
+    s.wait_for("finished");
+    println!("{} MB open after {:.2} s", bytes / 1_000_000, begun.elapsed().as_secs_f64());
+    s.wait_for("step 1000000");
+    s.wait_for("step 1 to 1000000");
+    s.press("q");
+    assert_eq!(s.end().0, 0);
 }
