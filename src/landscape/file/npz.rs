@@ -73,8 +73,9 @@ fn grid<W: Write + Seek, T: WritableElement + Clone>(
     shape: (usize, usize),
 ) -> Result<(), WriteNpzError> {
     match ArrayView2::from_shape(shape, values) {
-        Ok(grid) => file.add_array(name, &grid),
-        Err(_) => file.add_array(name, &ArrayView1::from(values)),
+        // A profile has no rows, and a view of none fits any values.
+        Ok(grid) if grid.len() == values.len() => file.add_array(name, &grid),
+        _ => file.add_array(name, &ArrayView1::from(values)),
     }
 }
 
@@ -110,5 +111,19 @@ mod tests {
         assert_eq!(direction[[1, 0]], 3.0);
         let index: Array1<i64> = back.by_name("image_index").unwrap();
         assert_eq!(index[0], 3);
+    }
+
+    #[test]
+    fn a_profile_is_one_row_of_numbers() {
+        let mut surface = Surface::new(vec![0.0, 1.0, 2.0], vec![]);
+        surface.loss = vec![1.0, 2.0, 4.0];
+        surface.acc = vec![0.5; 3];
+        let mut bytes = Cursor::new(Vec::new());
+        write(&SurfaceFile::of(surface), &mut bytes).unwrap();
+        let mut back = NpzReader::new(bytes).unwrap();
+        let loss: Array1<f64> = back.by_name("train_loss").unwrap();
+        assert_eq!(loss.to_vec(), [1.0, 2.0, 4.0]);
+        let acc: Array1<f64> = back.by_name("train_acc").unwrap();
+        assert_eq!(acc.len(), 3);
     }
 }
