@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libc::c_int;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
+use signal_hook::low_level::emulate_default_handler;
 
 /// Exit status of a program that a second interrupt has ended: 128 + SIGINT, as shells say it.
 const INTERRUPTED: c_int = 130;
@@ -52,4 +53,40 @@ pub fn leave_flag(hang_up: HangUp) -> io::Result<Arc<AtomicBool>> {
     flag::register(SIGHUP, on_hang_up)?;
     flag::register(libc::SIGXFSZ, Arc::default())?;
     Ok(stop)
+}
+
+/// INT, TERM and HUP held back, so that a terminal in between two states is not left so; they take effect when this is
+/// dropped, and do what they always do from then on.
+pub struct Held {
+    came: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Held {
+    /// Holds them back.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn back() -> io::Result<Self> {
+        let (came, is_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            flag::register_conditional_default(signal, Arc::clone(&is_over))?;
+            flag::register_usize(signal, Arc::clone(&came), signal.unsigned_abs() as usize)?;
+        }
+        Ok(Self { came, is_over })
+    }
+
+    /// Whether one has come, and waits.
+    pub fn has_come(&self) -> bool {
+        self.came.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        if let Ok(signal @ 1..) = c_int::try_from(self.came.load(Ordering::SeqCst)) {
+            let _ = emulate_default_handler(signal);
+        }
+    }
 }

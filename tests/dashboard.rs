@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::pty::{Runs, Terminal};
+use common::pty::{Answers, Runs, Terminal};
 
 const LONG: [&str; 2] = ["--steps", "1000000"];
 
@@ -81,7 +81,7 @@ fn every_key_does_what_the_help_says() {
     s.wait_until("no question", |seen| !seen.contains("quit?"));
     s.press("\u{3}");
     s.wait_for("d or q  detach");
-    s.press("s");
+    s.press("\u{18}");
     let (status, raw) = s.end();
     assert_eq!(status, 0);
     assert!(raw.contains("stopped: "), "the run folder is not told");
@@ -149,7 +149,8 @@ fn a_finished_run_stays_on_the_screen() {
 #[test]
 fn without_colour_and_without_utf8() {
     let runs = Runs::new();
-    let mut s = runs.run(100, 30, &LONG, &[("NO_COLOR", "1"), ("LC_ALL", "C")]);
+    let vars = [("NO_COLOR", "1"), ("LC_ALL", "C")];
+    let mut s = runs.run_answering(Answers::Nothing, (100, 30), &LONG, &vars);
     s.wait_for("test err");
     assert!(s.seen().is_ascii(), "{}", s.seen());
     s.press("q\u{18}");

@@ -9,6 +9,7 @@ use super::surface_args::{MergeArgs, SurfaceArgs};
 use crate::config::{DEFAULT_CONFIG, default_out, in_clone};
 use crate::record::figure::{Levels, Size, What};
 use crate::telemetry::chart::View;
+use crate::ui::Characters;
 
 /// An oscilloscope for training neural networks: a network with skip connections and its twin without them, on the same
 /// batches, side by side.
@@ -100,12 +101,34 @@ pub struct RunArgs {
     /// What a headless run prints on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
-    /// Draw the dashboard with ASCII characters alone
-    #[arg(long)]
-    pub ascii: bool,
+    /// What is drawn with.
+    #[command(flatten)]
+    pub characters: CharacterArgs,
     /// Only look: keys that change the run do nothing
     #[arg(long)]
     pub readonly: bool,
+}
+
+/// What is drawn with in the terminal.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CharacterArgs {
+    /// Draw with ASCII characters alone; so it is by itself where the terminal shows nothing else
+    #[arg(long)]
+    pub ascii: bool,
+    /// Draw with lines, blocks and braille, whatever the terminal answers
+    #[arg(long, conflicts_with = "ascii")]
+    pub unicode: bool,
+}
+
+impl CharacterArgs {
+    /// What is asked for, if anything is.
+    pub fn forced(self) -> Option<Characters> {
+        match self {
+            Self { ascii: true, .. } => Some(Characters::Ascii),
+            Self { unicode: true, .. } => Some(Characters::Unicode),
+            _ => None,
+        }
+    }
 }
 
 /// `ls ...`
@@ -130,9 +153,9 @@ pub struct AttachArgs {
     /// Only look: keys that change the run do nothing
     #[arg(long)]
     pub readonly: bool,
-    /// Draw the dashboard with ASCII characters alone
-    #[arg(long)]
-    pub ascii: bool,
+    /// What is drawn with.
+    #[command(flatten)]
+    pub characters: CharacterArgs,
 }
 
 /// `stop ...`
@@ -169,9 +192,9 @@ pub struct PlotArgs {
     /// Pixels of a figure, as in 1600x1200
     #[arg(long, value_name = "WIDTHxHEIGHT")]
     pub size: Option<Size>,
-    /// Draw in the terminal with ASCII characters alone
-    #[arg(long)]
-    pub ascii: bool,
+    /// What is drawn with.
+    #[command(flatten)]
+    pub characters: CharacterArgs,
     /// Colours in the terminal; by themselves where stdout is one and NO_COLOR is not set
     #[arg(long, value_enum, default_value_t)]
     pub color: ColorChoice,

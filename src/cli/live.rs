@@ -98,7 +98,11 @@ pub fn attach(args: &AttachArgs) -> Result<ExitCode> {
             "attach wants a terminal on stdout; landscope ls --format json tells scripts of runs";
         return Ok(refuse(text));
     }
-    let look = |tunnelled| Look { ascii: args.ascii, readonly: args.readonly, tunnelled };
+    let look = |tunnelled| Look {
+        characters: args.characters.forced(),
+        readonly: args.readonly,
+        tunnelled,
+    };
     let (path, tunnelled) = match &args.socket {
         Some(path) => (path.clone(), true),
         None => match find(args.run.as_deref(), &args.out) {

@@ -67,8 +67,8 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
                 ColorChoice::Always => Some(true),
                 ColorChoice::Never => Some(false),
             };
-            let text = ui::chart_on_stdout(&chart, view, colors, args.ascii);
-            print(text.as_bytes());
+            let forced = args.characters.forced();
+            ui::chart_on_stdout(&chart, view, colors, forced, |text| print(text.as_bytes()));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -56,7 +56,8 @@ pub fn run(args: &RunArgs, start: Instant) -> Result<ExitCode> {
 
 /// Starts the engine in a process of its own and shows it.
 fn dashboard(experiment: &Experiment, options: &Options, args: &RunArgs) -> Result<ExitCode> {
-    let look = Look { ascii: args.ascii, readonly: args.readonly, tunnelled: false };
+    let look =
+        Look { characters: args.characters.forced(), readonly: args.readonly, tunnelled: false };
     // Of a new run, run.toml says everything.
     let resumed = matches!(options.place, Place::Resume(_));
     let sets = if resumed { lengths(experiment) } else { Vec::new() };

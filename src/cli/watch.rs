@@ -23,8 +23,8 @@ const LINE_CELLS: u32 = 80 * 24;
 /// How a viewer looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// ASCII characters alone.
-    pub ascii: bool,
+    /// What is drawn with, whatever the terminal answers.
+    pub characters: Option<ui::Characters>,
     /// No commands.
     pub readonly: bool,
     /// The socket, rather than the terminal, is at the end of a line.
@@ -64,7 +64,7 @@ pub fn watch(
     look: Look,
     words: impl Fn() -> Option<(String, u8)>,
 ) -> Result<ExitCode> {
-    let options = ui::Options { ascii: look.ascii, rate: look.terminal_rate() };
+    let options = ui::Options { characters: look.characters, rate: look.terminal_rate() };
     let last = client.clone();
     let left = ui::run(client, &options);
     let seen = last.snapshot();

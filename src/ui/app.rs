@@ -11,6 +11,8 @@ use ratatui::layout::Rect;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use super::answer;
+use super::ask;
+use super::detect::{Characters, Heard};
 use super::keys::{self, Action, Turn};
 use super::prompt::{self, Order};
 use super::screen;
@@ -34,8 +36,8 @@ const NOTICE: Duration = Duration::from_secs(4);
 
 /// How the dashboard is started.
 pub struct Options {
-    /// ASCII characters alone, whatever the locale.
-    pub ascii: bool,
+    /// What is drawn with, whatever the terminal answers.
+    pub characters: Option<Characters>,
     /// Bytes a second that the terminal's line carries; missing for as many as there are.
     pub rate: Option<u32>,
 }
@@ -57,9 +59,15 @@ pub enum Left {
 /// When the terminal cannot be taken or fails.
 pub fn run(client: Client, options: &Options) -> io::Result<Left> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let theme = Theme::detect(options.ascii, |name| std::env::var(name).ok());
+    let var = |name: &str| std::env::var(name).ok();
     let leave = leave_flag(HangUp::Ends)?;
-    let screen = Screen::take()?;
+    // Before the screen is touched: crossterm panics without.
+    ask::keys()?;
+    let mut screen = Screen::take()?;
+    let (events, heard) = ask::on_screen(options.characters, var)?;
+    let late = (ask::is_open() && heard.utf8.is_none()).then_some(ask::LATE);
+    let theme = Theme::detect(options.characters, Some(heard), var);
+    screen.begin(theme)?;
     let readonly = client.is_readonly();
     let app = App {
         client,
@@ -72,7 +80,7 @@ pub fn run(client: Client, options: &Options) -> io::Result<Left> {
         too_small: false,
         last_mark: None,
     };
-    runtime.block_on(app.serve())
+    runtime.block_on(app.serve(events, late))
 }
 
 struct App {
@@ -91,11 +99,12 @@ struct App {
 }
 
 impl App {
-    async fn serve(mut self) -> io::Result<Left> {
+    /// The event loop; looks for the terminal's answer again after `late`.
+    async fn serve(mut self, mut events: EventStream, late: Option<Duration>) -> io::Result<Left> {
         let mut pause = self.draw()?;
-        let mut events = EventStream::new();
         let mut next_frame = Moment::now() + pause;
         let mut dirty = false;
+        let mut late = late.map(|late| Moment::now() + late);
         loop {
             // Without news the clock still moves: notices go, ages grow.
             let idle = if dirty { next_frame } else { next_frame + 4 * FRAME };
@@ -116,6 +125,11 @@ impl App {
                     self.engine_gone = !news;
                     dirty = true;
                 }
+                () = sleep_until(late.unwrap_or(idle)), if late.is_some() => {
+                    late = None;
+                    events = self.hear_late(events);
+                    dirty = true;
+                }
                 () = sleep_until(idle) => {
                     pause = self.draw()?;
                     next_frame = Moment::now() + pause;
@@ -129,6 +143,17 @@ impl App {
                 return Ok(left);
             }
         }
+    }
+
+    /// What the terminal has answered after the first picture decides all the same.
+    fn hear_late(&mut self, events: EventStream) -> EventStream {
+        let (events, utf8) = ask::once_more(events);
+        if utf8.is_some() {
+            let heard = Heard { utf8, ..Heard::default() };
+            self.view.theme = Theme::detect(None, Some(heard), |name| std::env::var(name).ok());
+            self.screen.draw_with(self.view.theme);
+        }
+        events
     }
 
     /// A refused run is told on a plain terminal; a finished one stays on the screen unless it was asked to stop.

@@ -1,7 +1,5 @@
 //! A chart in the terminal: title, picture, axes, colour bar, and the caption beside or below.
 
-use std::io::IsTerminal;
-
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -9,14 +7,12 @@ use ratatui::style::Style;
 use super::field::{Field, Fill, color_bar, dots};
 use super::paint::{columns, text};
 use super::plot::{self, Dots, Line};
-use super::theme::{ColorDepth, Theme};
+use super::theme::Theme;
 use super::track::Track;
-use super::{marks, path, print, relief, terminal_size};
+use super::{marks, path, print, relief};
 use crate::geometry::ticks;
 use crate::telemetry::chart::{Chart, Second, View};
 
-/// Columns and rows where stdout is no terminal, or one without a size.
-const SIZE: (u16, u16) = (80, 24);
 /// The least that holds a picture, and the most that is drawn.
 const LEAST: (u16, u16) = (20, 8);
 const MOST: (u16, u16) = (600, 300);
@@ -35,29 +31,8 @@ const RELIEF: f64 = 1.25;
 /// Colours of a profile's two curves, among those of arms, and of the path.
 const CURVES: (usize, usize) = (0, 1);
 
-/// The chart for stdout as it is: the terminal's size and colours, or plain text where it is none. `colors` says
-/// whether there are some whatever stdout is; `ascii` asks for ASCII characters alone.
-pub fn on_stdout(chart: &Chart, view: View, colors: Option<bool>, ascii: bool) -> String {
-    let is_terminal = std::io::stdout().is_terminal();
-    let size = terminal_size().filter(|(w, h)| is_terminal && *w > 0 && *h > 0);
-    // The shell's next prompt has the last line.
-    let (columns, rows) = size.map_or(SIZE, |(w, h)| (w, h.saturating_sub(1)));
-    let var = |name: &str| {
-        let asked = colors == Some(true) && name == "NO_COLOR";
-        std::env::var(name).ok().filter(|_| !asked)
-    };
-    let mut theme = Theme::detect(ascii, var);
-    theme.depth = match colors {
-        Some(false) => ColorDepth::None,
-        None if !is_terminal => ColorDepth::None,
-        Some(true) if theme.depth == ColorDepth::None => ColorDepth::Ansi,
-        _ => theme.depth,
-    };
-    drawn(chart, view, (columns, rows), theme)
-}
-
 /// The chart as lines of text.
-fn drawn(chart: &Chart, view: View, (columns, rows): (u16, u16), theme: Theme) -> String {
+pub fn drawn(chart: &Chart, view: View, (columns, rows): (u16, u16), theme: Theme) -> String {
     let width = columns.clamp(LEAST.0, MOST.0);
     let height = rows.clamp(LEAST.1, MOST.1);
     let mut buf = Buffer::empty(Rect::new(0, 0, width, height));

@@ -2,8 +2,11 @@
 
 mod answer;
 mod app;
+mod ask;
+mod backend;
 mod braille;
 mod chart;
+mod detect;
 mod field;
 mod format;
 mod keys;
@@ -16,6 +19,7 @@ mod print;
 mod prompt;
 mod relief;
 mod screen;
+mod stdout;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -29,7 +33,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 pub use app::{Left, Options, run};
-pub use chart::on_stdout as chart_on_stdout;
+pub use detect::Characters;
+pub use stdout::on_stdout as chart_on_stdout;
 pub use terminal::restore as restore_terminal;
 pub use terminal::size as terminal_size;
 

@@ -31,7 +31,7 @@ pub fn lines(buf: &Buffer, styled: bool) -> String {
 }
 
 /// The codes of a cell's style, each after a semicolon.
-fn code(cell: &Cell) -> String {
+pub fn code(cell: &Cell) -> String {
     let mut found = String::new();
     for (modifier, number) in [(Modifier::BOLD, 1), (Modifier::DIM, 2)] {
         if cell.modifier.contains(modifier) {

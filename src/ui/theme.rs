@@ -7,7 +7,7 @@ use crate::geometry::color::{Rgb, VIRIDIS, lit, ramp};
 /// Colours that a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorDepth {
-    /// None: `NO_COLOR` or a dumb terminal.
+    /// None: `NO_COLOR`, or a terminal without.
     None,
     /// The 16 of ANSI.
     Ansi,
@@ -58,26 +58,6 @@ const HEAT: [Rgb; 7] = [
 ];
 
 impl Theme {
-    /// What the environment says of the terminal; `ascii` if that is asked for whatever the locale.
-    pub fn detect(ascii: bool, var: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| var(name).filter(|v| !v.is_empty());
-        let term = set("TERM").unwrap_or_default();
-        let color_term = set("COLORTERM").unwrap_or_default();
-        let depth = if set("NO_COLOR").is_some() || term == "dumb" {
-            ColorDepth::None
-        } else if color_term == "truecolor" || color_term == "24bit" || term.contains("direct") {
-            ColorDepth::True
-        } else if term.contains("256color") {
-            ColorDepth::Indexed
-        } else {
-            ColorDepth::Ansi
-        };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
-        let locale = locale.to_ascii_lowercase();
-        let utf8 = locale.contains("utf-8") || locale.contains("utf8");
-        Self { depth, ascii: ascii || !utf8 }
-    }
-
     /// Whether arms can be told apart by colour.
     pub fn has_colors(self) -> bool {
         self.depth != ColorDepth::None
@@ -277,29 +257,6 @@ fn ansi((r, g, b): Rgb) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with(vars: &[(&str, &str)]) -> Theme {
-        Theme::detect(false, |name| {
-            vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
-        })
-    }
-
-    #[test]
-    fn the_terminal_is_asked_by_its_environment() {
-        let utf8 = ("LANG", "en_US.UTF-8");
-        let depth = |vars: &[(&str, &str)]| with(vars).depth;
-        assert_eq!(
-            depth(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]),
-            ColorDepth::True
-        );
-        assert_eq!(depth(&[("TERM", "tmux-256color")]), ColorDepth::Indexed);
-        assert_eq!(depth(&[("TERM", "linux")]), ColorDepth::Ansi);
-        assert_eq!(depth(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), ColorDepth::None);
-        assert_eq!(depth(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]), ColorDepth::Indexed);
-        assert!(!with(&[utf8]).ascii);
-        assert!(with(&[("LC_ALL", "C"), utf8]).ascii);
-        assert!(with(&[]).ascii);
-    }
 
     #[test]
     fn colours_fall_back_to_near_ones() {

@@ -14,13 +14,58 @@ use super::{program, state_of};
 /// Longest wait for something to appear: a busy machine, not a broken program.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a terminal answers when it is asked where its cursor stands.
+#[derive(Clone, Copy, Debug)]
+pub enum Answers {
+    /// That of one that shows UTF-8.
+    Utf8,
+    /// That of one that shows each byte as a character.
+    Latin1,
+    /// That of one that shows UTF-8, at the end of a slow line.
+    Late(Duration),
+    /// That of one that shows UTF-8, behind keys that come just before it.
+    Behind(&'static str),
+    /// None.
+    Nothing,
+}
+
+/// Asks where the cursor stands.
+const WHERE: &[u8] = b"\x1b[6n";
+
+type Keys = Arc<Mutex<Box<dyn Write + Send>>>;
+
 /// A terminal with the program in it.
 pub struct Terminal {
     pub child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
+    keys: Keys,
     screen: Arc<Mutex<vt100::Parser>>,
     pub raw: Arc<Mutex<Vec<u8>>>,
+}
+
+fn type_in(keys: &Keys, text: &str) {
+    let mut keys = keys.lock().unwrap();
+    keys.write_all(text.as_bytes()).unwrap();
+    keys.flush().unwrap();
+}
+
+/// Answers where the cursor stands, counted from 0.
+fn tell_place(answers: Answers, (row, column): (u16, u16), keys: Keys) {
+    let place = |column: u16| format!("\x1b[{};{}R", row + 1, column + 1);
+    match answers {
+        Answers::Utf8 => type_in(&keys, &place(column)),
+        // Three bytes, a column each.
+        Answers::Latin1 => type_in(&keys, &place(column + 2)),
+        Answers::Behind(typed) => type_in(&keys, &(typed.to_owned() + &place(column))),
+        Answers::Late(by) => {
+            let answer = place(column);
+            thread::spawn(move || {
+                thread::sleep(by);
+                type_in(&keys, &answer);
+            });
+        }
+        Answers::Nothing => {}
+    }
 }
 
 fn size(columns: u16, rows: u16) -> PtySize {
@@ -36,35 +81,81 @@ impl Terminal {
         args: &[&str],
         vars: &[(&str, &str)],
     ) -> Self {
-        let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
+        Self::answering(Answers::Utf8, (columns, rows), out, args, vars)
+    }
+
+    /// As [`Terminal::start`], in a terminal that answers so; a variable without a value is none.
+    pub fn answering(
+        answers: Answers,
+        (columns, rows): (u16, u16),
+        out: &Path,
+        args: &[&str],
+        vars: &[(&str, &str)],
+    ) -> Self {
         let mut command = CommandBuilder::new(program());
         command.args(args);
+        Self::holding(command, answers, (columns, rows), out, vars)
+    }
+
+    /// As [`Terminal::answering`], with a line of a shell in place of the program.
+    pub fn shell(
+        answers: Answers,
+        size: (u16, u16),
+        out: &Path,
+        line: &str,
+        vars: &[(&str, &str)],
+    ) -> Self {
+        let mut command = CommandBuilder::new("sh");
+        command.args(["-c", line]);
+        Self::holding(command, answers, size, out, vars)
+    }
+
+    fn holding(
+        mut command: CommandBuilder,
+        answers: Answers,
+        (columns, rows): (u16, u16),
+        out: &Path,
+        vars: &[(&str, &str)],
+    ) -> Self {
+        let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
         command.env("LANDSCOPE_STATE", state_of(out));
-        for name in ["NO_COLOR", "SSH_CONNECTION", "SSH_TTY"] {
+        for name in ["NO_COLOR", "COLORTERM", "TMUX", "SSH_CONNECTION", "SSH_TTY"] {
             command.env_remove(name);
         }
         for (name, value) in vars {
-            command.env(name, value);
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            }
         }
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
         let raw = Arc::new(Mutex::new(Vec::new()));
         let mut reader = pair.master.try_clone_reader().unwrap();
-        let (parser, kept) = (Arc::clone(&screen), Arc::clone(&raw));
+        let keys: Keys = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
+        let (parser, kept, answer) = (Arc::clone(&screen), Arc::clone(&raw), Arc::clone(&keys));
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count) = reader.read(&mut buffer) {
                 if count == 0 {
                     break;
                 }
-                parser.lock().unwrap().process(&buffer[..count]);
+                let shown = |bytes: &[u8]| parser.lock().unwrap().process(bytes);
+                let mut rest = &buffer[..count];
+                while let Some(at) = rest.windows(WHERE.len()).position(|w| w == WHERE) {
+                    let (before, behind) = rest.split_at(at + WHERE.len());
+                    shown(before);
+                    rest = behind;
+                    let place = parser.lock().unwrap().screen().cursor_position();
+                    tell_place(answers, place, Arc::clone(&answer));
+                }
+                shown(rest);
                 kept.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        let keys = pair.master.take_writer().unwrap();
         Self { child, master: pair.master, keys, screen, raw }
     }
 
@@ -85,8 +176,7 @@ impl Terminal {
     }
 
     pub fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
+        type_in(&self.keys, keys);
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
@@ -138,10 +228,21 @@ impl Runs {
 
     /// `run` with a small network, and more arguments.
     pub fn run(&self, columns: u16, rows: u16, args: &[&str], vars: &[(&str, &str)]) -> Terminal {
+        self.run_answering(Answers::Utf8, (columns, rows), args, vars)
+    }
+
+    /// As [`Runs::run`], in a terminal that answers so.
+    pub fn run_answering(
+        &self,
+        answers: Answers,
+        size: (u16, u16),
+        args: &[&str],
+        vars: &[(&str, &str)],
+    ) -> Terminal {
         let out = self.path().to_str().unwrap();
         let small = ["run", "--out", out, "--set", "model.depth=8", "--set", "map.grid=5"];
         let all = [&small[..], &["--set", "map.images=8"], args].concat();
-        Terminal::start(columns, rows, self.path(), &all, vars)
+        Terminal::answering(answers, size, self.path(), &all, vars)
     }
 
     /// `run` of a run that there is, with nothing set.

@@ -8,6 +8,7 @@ use crate::geometry::contour::isolines;
 use crate::geometry::levels::quantile_levels;
 use crate::geometry::scale::Scale;
 use crate::telemetry::chart::{Path, Quantity};
+use crate::ui::theme::ColorDepth;
 
 const COLORS: Theme = Theme { depth: ColorDepth::True, ascii: false };
 const PLAIN: Theme = Theme { depth: ColorDepth::None, ascii: false };
