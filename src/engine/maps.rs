@@ -22,7 +22,7 @@ use crate::landscape::images::{ImageSet, choose_images};
 use crate::model::{Plan, Weights};
 use crate::telemetry::event::{Event, SurfaceWritten};
 use crate::telemetry::snapshot::MapProgress;
-use crate::train::device::{TorchError, use_threads};
+use crate::train::device::{Device, TorchError, use_threads};
 
 /// A nap is slept in slices as long: the end of the run is seen within one.
 const SLICE: Duration = Duration::from_millis(500);
@@ -217,12 +217,17 @@ impl Mapper {
         }
         for index in 0..maps.len() {
             for _ in 0..parts[index] {
-                let begun = thread_seconds();
+                let (begun, at_work) = (Instant::now(), thread_seconds());
                 maps[index].point(cancelled)?;
                 at.done = maps.iter().map(ArmMap::known).sum();
                 self.tell(Message::MapProgress(*at))?;
                 if paced {
-                    self.rest(nap(thread_seconds() - begun, self.spec.budget, self.cores));
+                    // A GPU is shared by its time, of which this thread's processor knows nothing.
+                    let (worked, shared) = match self.train.device() {
+                        Device::Cpu => (thread_seconds() - at_work, self.cores),
+                        _ => (begun.elapsed().as_secs_f64(), 1),
+                    };
+                    self.rest(nap(worked, self.spec.budget, shared));
                 }
             }
         }
@@ -279,7 +284,7 @@ fn thread_seconds() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
 }
 
-/// How long to sleep after `worked` processor seconds so that the thread uses the share `budget` of `cores` cores.
+/// How long to sleep after `worked` seconds so that the thread uses the share `budget` of `cores` cores, or of one GPU.
 fn nap(worked: f64, budget: f64, cores: usize) -> Duration {
     let duty = (budget * cores as f64).min(1.0);
     Duration::from_secs_f64((worked * (1.0 / duty - 1.0)).clamp(0.0, LONGEST_NAP.as_secs_f64()))
