@@ -1,8 +1,10 @@
 //! Well-formed and broken input through every reader: no panic, no hang, no more memory than stated.
 //!
-//! `LANDSCOPE_CASES=40000 cargo test --test broken -- --nocapture` puts 240,000 of them through the six readers.
+//! `LANDSCOPE_CASES=40000 cargo test --test broken -- --nocapture` puts 400,000 of them through the ten readers.
 
 mod common;
+#[path = "common/torch_file.rs"]
+mod torch_file;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -21,15 +23,19 @@ use landscope::landscape::file::{
 };
 use landscope::landscape::journal::{Identity, Journal};
 use landscope::landscape::surface::Surface;
+use landscope::landscape::weights::Reader;
 use landscope::link::Said;
 use landscope::link::parts::{Parts, Size, changes, put_together, take_apart};
 use landscope::link::wire::{Hello, Packer, Unpacker, Wants, Welcome, read_request, request};
-use landscope::model::{Plan, initial_weights, load_state, load_vectors, save_state, state_bytes};
+use landscope::model::{
+    Plan, entries, initial_weights, load_state, load_vectors, save_state, state_bytes,
+};
 use landscope::telemetry::command::{Change, Command, Setting};
 use landscope::train::checkpoint::StateFile;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Tensor};
+use torch_file::{Storage, View, dict, file, row_by_row, state_dict};
 
 /// Cases of each reader, unless the environment says how many.
 const CASES: usize = 1500;
@@ -211,6 +217,40 @@ fn checkpoints() {
             | load_vectors(&["momentum_buffer"], plan.scalars(), bytes).is_ok()
             | serde_json::from_slice::<StateFile>(bytes).is_ok()
     });
+}
+
+#[test]
+fn state_dicts() {
+    let experiment = load("demo", &[Override::parse("model.depth=8").unwrap()]).unwrap();
+    let spec = experiment.arms.values().next().unwrap().clone();
+    let plan = Plan::resnet(&spec.model, true, 1, 10);
+    let theta = plan.pack(&initial_weights(&plan, 0), Device::Cpu).unwrap();
+    let running = plan.fresh_statistics(Device::Cpu).unwrap();
+    let weights = landscope::model::Weights { theta, running, batches: 3 };
+    let safe = state_bytes(&plan, &weights).unwrap();
+    // The same as a file of torch.save: the same numbers, a storage each.
+    let mut storages = Vec::new();
+    let mut views = Vec::new();
+    for (storage, entry) in entries(&safe).unwrap().into_iter().enumerate() {
+        let kind = if entry.dtype == safetensors::Dtype::F32 { "Float" } else { "Long" };
+        let shape: Vec<i64> = entry.shape.iter().map(|n| *n as i64).collect();
+        let (count, stride) = (shape.iter().product(), row_by_row(&shape));
+        storages.push(Storage { kind, count, bytes: (entry.bytes)().unwrap().into_owned() });
+        views.push(View { name: entry.name, storage, offset: 0, shape, stride });
+    }
+    let state = state_dict(&storages, &views);
+    let wrapped = dict(&[("epoch", b"K\x03".to_vec()), ("state_dict", state.clone())]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.pt");
+    let mut read = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Reader::new(true).read(&path, &plan).is_ok()
+    };
+    put_through("safetensors", &[safe], &mut read);
+    put_through("torch.save", &[file(&storages, &state), file(&storages, &wrapped)], &mut read);
+    // Damage where it tells most: in the pickle, which is a hundredth of the file.
+    let whole = [state, wrapped];
+    put_through("pickles", &whole, |bytes| read(&file(&storages, bytes)));
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub fn surface(args: &SurfaceArgs) -> Result<ExitCode> {
     let kernel = std::env::var_os(KERNEL).is_none_or(|v| v != "off");
     let stop = stop_flag(HangUp::Ends).wrap_err("signals")?;
     let bar = bar();
+    let machine = Machine { devices, threads, kernel };
     let outcome =
-        job::run(&request, &Machine { devices, threads, kernel }, &stop, &mut |at| show(&bar, at));
+        job::run(&request, &machine, &stop, &mut |line| complain(line), &mut |at| show(&bar, at));
     bar.finish_and_clear();
     let outcome = outcome?;
     match args.format {
@@ -77,6 +78,7 @@ fn request(args: &SurfaceArgs) -> Result<Request, LandscapeError> {
         precision: args.precision.meaning(),
         adaptive: args.adaptive,
         hessian: args.hessian.map(|h| h.meaning()),
+        non_finite: args.non_finite,
         shard: args.shard.as_deref().map(|text| Shard::parse(text, variable)).transpose()?,
         out: args.out.clone(),
     })

@@ -136,7 +136,7 @@ impl FromStr for ImagesArg {
 /// `surface ...`
 #[derive(Debug, Args)]
 pub struct SurfaceArgs {
-    /// The weights in the middle: ARM.safetensors, or the folder of a run (its newest checkpoint) or of a step
+    /// The weights in the middle: a state dict (.safetensors, .pt), or the folder of a run (its newest checkpoint) or of a step
     #[arg(value_parser = input())]
     pub checkpoint: PathBuf,
     /// Columns, as MIN:MAX:N [default: -1:1:51; with --to -0.5:1.5:41; with --plane pca what holds the path]
@@ -181,6 +181,9 @@ pub struct SurfaceArgs {
     /// Extreme eigenvalues of the Hessian, at the centre or at every point
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, default_missing_value = "center")]
     pub hessian: Option<HessianArg>,
+    /// Go on with weights that are NaN or infinite
+    #[arg(long)]
+    pub non_finite: bool,
     /// Compute part I of N into a file of its own; `auto` takes Slurm's or MPI's rank
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,

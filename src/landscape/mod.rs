@@ -27,4 +27,5 @@ pub mod span;
 pub mod surface;
 pub mod trajectory;
 pub mod trial;
+pub mod weights;
 pub mod whole_split;

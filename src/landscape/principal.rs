@@ -11,8 +11,9 @@ use tch::{TchError, Tensor};
 use super::direction::dot;
 use super::error::LandscapeError;
 use super::file::Trajectory;
-use super::source::{read, steps};
+use super::source::steps;
 use super::trajectory::file::{self as snapshot, Content};
+use super::weights::Reader;
 use crate::geometry::pca::components;
 use crate::model::{Plan, Weights};
 
@@ -47,6 +48,7 @@ impl Visited {
         (arm, last): (&str, u64),
         plan: &Plan,
         option: (&'static str, &str),
+        reader: &mut Reader,
     ) -> Result<Self, LandscapeError> {
         let holds = |folder: &Path| folder.join(format!("{arm}.safetensors")).is_file();
         let newest = steps(run).into_iter().rfind(|(step, f)| *step <= last && holds(f));
@@ -55,11 +57,12 @@ impl Visited {
             let before =
                 snapshot::steps(&path).into_iter().filter(|s| *s < step).collect::<Vec<_>>();
             if before.len() + 1 >= FEWEST {
-                let (weights, sha256) = read(&folder.join(format!("{arm}.safetensors")), plan)?;
+                let file = folder.join(format!("{arm}.safetensors"));
+                let (weights, sha256) = reader.read(&file, plan)?;
                 return Self::of_snapshots(&path, before, plan, (step, weights, sha256), option);
             }
         }
-        Self::of_checkpoints(run, (arm, last), plan, option)
+        Self::of_checkpoints(run, (arm, last), plan, option, reader)
     }
 
     /// The snapshots of `before` in `path`, then the checkpoint. Snapshots in half precision are off by a 2000th of their
@@ -118,13 +121,14 @@ impl Visited {
         (arm, last): (&str, u64),
         plan: &Plan,
         (name, value): (&'static str, &str),
+        reader: &mut Reader,
     ) -> Result<Self, LandscapeError> {
         let (mut told, mut weights, mut sha256) = (Vec::new(), Vec::new(), String::new());
         for (step, folder) in steps(run).into_iter().filter(|(step, _)| *step <= last) {
             let file = folder.join(format!("{arm}.safetensors"));
             // An arm that was forked later, or had failed before, is not in every checkpoint.
             if file.is_file() {
-                let (found, digest) = read(&file, plan)?;
+                let (found, digest) = reader.read(&file, plan)?;
                 weights.push(found);
                 sha256 = digest;
                 told.push(step);
@@ -324,7 +328,8 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let bytes = state_bytes(&plan, &last).unwrap();
         std::fs::write(folder.join("skip.safetensors"), bytes).unwrap();
-        let found = Visited::read(dir.path(), ("skip", 300), &plan, ("--plane", "pca")).unwrap();
+        let (option, reader) = (("--plane", "pca"), &mut Reader::default());
+        let found = Visited::read(dir.path(), ("skip", 300), &plan, option, reader).unwrap();
         assert_eq!(found.steps, [0, 1, 2, 3, 4], "each once, and none of a later time");
         assert_eq!(found.weights[4].theta, last.theta);
     }
@@ -337,7 +342,8 @@ mod tests {
         let told = still.plane(&plan, 2).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(told.starts_with("--plane pca: ") && !told.contains('\n'), "{told}");
         let dir = tempfile::tempdir().unwrap();
-        let told = Visited::read(dir.path(), ("skip", 9), &plan, ("--plane", "pca"))
+        let (option, reader) = (("--plane", "pca"), &mut Reader::default());
+        let told = Visited::read(dir.path(), ("skip", 9), &plan, option, reader)
             .err()
             .unwrap()
             .to_string();

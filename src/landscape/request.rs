@@ -88,6 +88,8 @@ pub struct Request {
     pub adaptive: bool,
     /// Extreme eigenvalues of the Hessian.
     pub hessian: Option<CurvatureKind>,
+    /// Whether weights that are not finite are taken.
+    pub non_finite: bool,
     /// The part of the grid that is computed here.
     pub shard: Option<Shard>,
     /// The file; where missing, one in the run folder or here.
@@ -126,6 +128,7 @@ impl Request {
             precision: Precision::F32,
             adaptive: false,
             hessian: None,
+            non_finite: false,
             shard: None,
             out: None,
         }

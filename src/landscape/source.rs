@@ -4,22 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::Device;
-
-use super::digest::Sum;
 use super::error::LandscapeError;
+use super::weights::Reader;
 use crate::arm::{ArmName, PerArm};
 use crate::config::{self, ArmSpec, Experiment, RUN_FILE};
 use crate::data::Dataset;
-use crate::model::{Plan, StateError, Weights, load_state};
+use crate::model::{Plan, Weights};
 use crate::telemetry::event::{ControlChange, FORK};
 
 /// Ending of weights.
 const WEIGHTS: &str = "safetensors";
-/// Bytes in which the first names of a state dict stand.
-const HEADER: usize = 4096;
-/// Ending of what lies beside them and is none.
-const OPTIMIZER: &str = ".optim.safetensors";
+/// Endings of weights that PyTorch saves; looked for where there are none of the other kind.
+const OTHER_WEIGHTS: [&str; 2] = ["pt", "pth"];
+/// End of the stem of what lies beside them and is none.
+const OPTIMIZER: &str = ".optim";
 
 /// A checkpoint's file, and what its place says of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +60,7 @@ impl Source {
         path: &Path,
         arm: Option<&str>,
         config: Option<&Path>,
+        reader: &mut Reader,
     ) -> Result<Self, LandscapeError> {
         let located = locate(path, arm)?;
         let experiment = experiment(&located, config)?;
@@ -69,7 +68,7 @@ impl Source {
         let spec = choose(&arms, &located, arm)?;
         let data = Dataset::load(&experiment.data)?;
         let plan = Plan::of(&spec.model, spec.skip, data.shape.sizes(), data.classes);
-        let (weights, sha256) = read(&located.file, &plan)?;
+        let (weights, sha256) = reader.read(&located.file, &plan)?;
         let seed = experiment.seed;
         Ok(Self {
             arm: spec.name.clone(),
@@ -83,27 +82,6 @@ impl Source {
     }
 }
 
-/// The weights of `plan` in a file, and the file's SHA-256 in hex.
-///
-/// # Errors
-/// When the file cannot be read or holds another network.
-pub fn read(file: &Path, plan: &Plan) -> Result<(Weights, String), LandscapeError> {
-    let bytes = fs::read(file).map_err(|e| LandscapeError::input(file, e))?;
-    if bytes.starts_with(b"PK") {
-        let text = "is a file of torch.save; expected safetensors, as safetensors.torch.save_file writes it";
-        return Err(LandscapeError::input(file, text));
-    }
-    let weights = load_state(plan, &bytes, Device::Cpu).map_err(|error| {
-        let head = String::from_utf8_lossy(bytes.get(..HEADER).unwrap_or(&bytes));
-        let parallel = matches!(error, StateError::Missing(_)) && head.contains("\"module.");
-        let hint = "; its names begin with `module.`: save the state dict of model.module";
-        LandscapeError::input(file, format!("{error}{}", if parallel { hint } else { "" }))
-    })?;
-    let mut digest = Sum::default();
-    digest.add(&bytes);
-    Ok((weights, digest.hex()))
-}
-
 /// The file that `path` means.
 ///
 /// # Errors
@@ -114,7 +92,11 @@ pub fn locate(path: &Path, arm: Option<&str>) -> Result<Located, LandscapeError>
         true => inside(path, arm)?,
     };
     if !file.is_file() {
-        let text = "no such checkpoint; expected a .safetensors file or a run folder";
+        let text = if file.exists() {
+            "is no regular file; expected a state dict or a run folder"
+        } else {
+            "no such checkpoint; expected a .safetensors or .pt file, or a run folder"
+        };
         return Err(LandscapeError::input(&file, text));
     }
     let folder = file.canonicalize().ok().and_then(|f| Some(f.parent()?.to_owned()));
@@ -136,20 +118,18 @@ fn inside(folder: &Path, arm: Option<&str>) -> Result<PathBuf, LandscapeError> {
         Some((_, newest)) => newest.clone(),
         None => folder.to_owned(),
     };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(OPTIMIZER)
-            && let Some(stem) = name.strip_suffix(".safetensors")
-        {
-            found.push(stem.to_owned());
-        }
+    let mut files = ending_with(&place, &[WEIGHTS]);
+    if files.is_empty() {
+        files = ending_with(&place, &OTHER_WEIGHTS);
     }
-    found.sort();
-    let named = |stem: &str| place.join(format!("{stem}.{WEIGHTS}"));
+    let found: Vec<&str> = files.iter().map(|(stem, _)| &stem[..]).collect();
+    let named: Vec<&PathBuf> = files
+        .iter()
+        .filter(|(stem, _)| arm.is_none_or(|arm| arm == stem))
+        .map(|(_, f)| f)
+        .collect();
     match (arm, &found[..]) {
-        (Some(arm), _) if found.iter().any(|f| f == arm) => Ok(named(arm)),
-        (None, [only]) => Ok(named(only)),
+        _ if named.len() == 1 => Ok(named[0].clone()),
         (_, []) => Err(LandscapeError::input(folder, "holds no checkpoint")),
         (Some(arm), _) => Err(LandscapeError::Option {
             name: "--arm",
@@ -161,6 +141,19 @@ fn inside(folder: &Path, arm: Option<&str>) -> Result<PathBuf, LandscapeError> {
             Err(LandscapeError::input(&place, text))
         }
     }
+}
+
+/// The files in a folder with one of the endings, by their stems.
+fn ending_with(folder: &Path, endings: &[&str]) -> Vec<(String, PathBuf)> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let stem = |file: PathBuf| {
+        let stem = file.file_stem()?.to_str()?.to_owned();
+        let fits = endings.iter().any(|e| file.extension().is_some_and(|own| own == *e));
+        (fits && !stem.ends_with(OPTIMIZER)).then_some((stem, file))
+    };
+    let mut found: Vec<_> = files.filter_map(stem).collect();
+    found.sort();
+    found
 }
 
 /// The checkpoints of a run folder, oldest first.

@@ -11,6 +11,7 @@ mod pass;
 mod plan;
 mod probes;
 mod state;
+mod state_dict;
 mod tensor_bytes;
 mod threads;
 
@@ -27,5 +28,6 @@ pub use plan::{
 };
 pub use probes::Probes;
 pub use state::{StateError, load_state, load_vectors, save_state, state_bytes};
+pub use state_dict::{Entry, ReadBytes, Translated, entries, shown, translate};
 pub use tensor_bytes::TensorBytes;
 pub use threads::use_threads;

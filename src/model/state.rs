@@ -9,6 +9,9 @@ use super::network::Weights;
 use super::plan::Plan;
 use super::tensor_bytes::TensorBytes;
 
+/// The last part of the name of what counts a norm's batches.
+pub(super) const COUNT: &str = "num_batches_tracked";
+
 /// Why a state dict could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -16,8 +19,26 @@ pub enum StateError {
     #[error("not a whole safetensors file: {0}")]
     Format(#[from] SafeTensorError),
     /// A tensor that the network needs is not there.
-    #[error("tensor `{0}` is missing")]
-    Missing(String),
+    #[error("tensor `{name}` is missing{}", near(nearest))]
+    Missing {
+        /// Its name.
+        name: String,
+        /// What the file has besides, most like it.
+        nearest: Vec<String>,
+    },
+    /// Two tensors that would be one.
+    #[error("`{first}` and `{second}` would both be `{name}`; leave one out")]
+    Ambiguous {
+        /// What the network calls it.
+        name: String,
+        /// One name in the file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A tensor's numbers are not where they should be.
+    #[error("{0}")]
+    Unreadable(String),
     /// A tensor that the network does not have.
     #[error("tensor `{0}` belongs to another network")]
     Unexpected(String),
@@ -34,6 +55,14 @@ pub enum StateError {
     /// torch failed.
     #[error("torch: {0}")]
     Torch(#[from] TchError),
+}
+
+/// The end of a missing tensor's message.
+fn near(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; nearest in the file: `{}`", names.join("`, `")),
+    }
 }
 
 /// A tensor's numbers, copied off its device.
@@ -60,7 +89,7 @@ pub fn state_bytes(plan: &Plan, weights: &Weights) -> Result<Vec<u8>, StateError
             entries.push((format!("{}.{part}", n.name), bytes));
         }
         let batches = TensorBytes::count(weights.batches);
-        entries.push((format!("{}.num_batches_tracked", n.name), batches));
+        entries.push((format!("{}.{COUNT}", n.name), batches));
     }
     Ok(safetensors::serialize(entries, None)?)
 }
@@ -95,7 +124,7 @@ pub fn load_state(plan: &Plan, bytes: &[u8], device: Device) -> Result<Weights, 
             values.extend(read_floats(&file, &name, &[n.channels])?);
             known.push(name);
         }
-        let name = format!("{}.num_batches_tracked", n.name);
+        let name = format!("{}.{COUNT}", n.name);
         batches = read_count(&file, &name)?;
         known.push(name);
     }
@@ -121,7 +150,8 @@ pub fn load_vectors(names: &[&str], len: i64, bytes: &[u8]) -> Result<Vec<Tensor
 }
 
 fn find<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, StateError> {
-    file.tensor(name).map_err(|_| StateError::Missing(name.to_owned()))
+    file.tensor(name)
+        .map_err(|_| StateError::Missing { name: name.to_owned(), nearest: Vec::new() })
 }
 
 fn mismatch(name: &str, found: &TensorView<'_>, wanted: String) -> StateError {

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use landscope::config::{Override, load};
-use landscope::model::{Plan, load_state, load_vectors};
+use landscope::model::{Plan, entries, load_state, load_vectors, translate};
 use landscope::train::checkpoint::StateFile;
 
 static PLAN: LazyLock<Plan> = LazyLock::new(|| {
@@ -15,6 +15,7 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = load_state(&PLAN, bytes, tch::Device::Cpu);
+    let _ = entries(bytes).and_then(|found| translate(&PLAN, found));
     let _ = load_vectors(&["momentum_buffer"], PLAN.scalars(), bytes);
     let _ = serde_json::from_slice::<StateFile>(bytes);
 });

@@ -194,5 +194,5 @@ fn map(run: &Path, arm: &str, threads: usize, adaptive: bool, kernel: bool) -> R
         ..Request::of(run)
     };
     let machine = Machine { devices: vec![Device::Cpu], threads, kernel };
-    Ok(job::run(&request, &machine, &AtomicBool::new(false), &mut |_| {})?)
+    Ok(job::run(&request, &machine, &AtomicBool::new(false), &mut |_| {}, &mut |_| {})?)
 }

@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 /// Computes the surface that `request` asks for, goes on with one that was stopped, and writes its file. Once `stop` is
-/// set it ends after the points in the making and keeps what is done.
+/// set it ends after the points in the making and keeps what is done. `note` is told what is to be known of the weights.
 ///
 /// # Errors
 /// When something cannot be read, computed or written; what was computed until then stays in the journal.
@@ -65,10 +65,12 @@ pub fn run(
     request: &Request,
     machine: &Machine,
     stop: &AtomicBool,
+    note: &mut dyn FnMut(&str),
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, LandscapeError> {
     request.check()?;
-    let Setup { source, plane, mut content, chosen, file, visited } = Setup::new(request)?;
+    let Setup { source, plane, mut content, chosen, file, visited, notes } = Setup::new(request)?;
+    notes.iter().for_each(|line| note(line));
     let identity = Identity::of(&content);
     if let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| LandscapeError::input(folder, e))?;

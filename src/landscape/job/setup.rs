@@ -11,9 +11,10 @@ use super::super::images::{ImageSet, choose_images};
 use super::super::plane::{Plane, axes};
 use super::super::principal::Visited;
 use super::super::request::{ImageCount, PlaneKind, Request, Rows};
-use super::super::source::{Source, locate, read};
+use super::super::source::{Source, locate};
 use super::super::span::Span;
 use super::super::surface::Surface;
+use super::super::weights::Reader;
 use crate::model::Weights;
 use tch::Device;
 
@@ -34,6 +35,8 @@ pub struct Setup {
     pub file: PathBuf,
     /// The run's checkpoints, of a principal plane.
     pub visited: Option<Visited>,
+    /// What is to be said of the weights.
+    pub notes: Vec<String>,
 }
 
 impl Setup {
@@ -42,8 +45,9 @@ impl Setup {
     /// # Errors
     /// When it cannot be followed.
     pub fn new(request: &Request) -> Result<Self, LandscapeError> {
-        let source =
-            Source::open(&request.checkpoint, request.arm.as_deref(), request.config.as_deref())?;
+        let mut reader = Reader::new(request.non_finite);
+        let (arm, config) = (request.arm.as_deref(), request.config.as_deref());
+        let source = Source::open(&request.checkpoint, arm, config, &mut reader)?;
         let profile =
             request.y == Rows::None || (request.to.is_some() && request.y == Rows::Fitting);
         let seed = request.seed.unwrap_or(source.seed);
@@ -74,7 +78,7 @@ impl Setup {
         let plane = match (&request.to, request.plane) {
             (Some(to), _) => {
                 let located = locate(to, request.arm.as_deref().or(Some(source.arm.as_str())))?;
-                let (other, sha256) = read(&located.file, &plan)?;
+                let (other, sha256) = reader.read(&located.file, &plan)?;
                 about.to = located.file.display().to_string();
                 about.to_sha256 = sha256;
                 about.plane = "line".to_owned();
@@ -82,7 +86,7 @@ impl Setup {
             }
             (None, PlaneKind::Random) => Plane::random(plan, center, spec, axes(profile))?,
             (None, PlaneKind::Pca) => {
-                let all = way_of(&source, ("--plane", "pca"))?;
+                let all = way_of(&source, ("--plane", "pca"), &mut reader)?;
                 let found = all.plane(&plan, if profile { 1 } else { 2 })?;
                 about.plane = "pca".to_owned();
                 about.variance = found.shares;
@@ -100,7 +104,7 @@ impl Setup {
         about.cosine = plane.cosine()?;
         let (xs, ys) = coordinates(request, profile, path.as_ref());
         if request.path && visited.is_none() {
-            let all = way_of(&source, ("--path", "with this checkpoint"))?;
+            let all = way_of(&source, ("--path", "with this checkpoint"), &mut reader)?;
             path = Some(all.project(plane.directions())?);
             visited = Some(all);
         }
@@ -118,19 +122,24 @@ impl Setup {
         let surface = Surface::new(xs, ys);
         let content =
             SurfaceFile { about, images, directions, trajectory: path, ..SurfaceFile::of(surface) };
-        Ok(Self { source, plane, content, chosen, file, visited })
+        let notes = reader.into_notes();
+        Ok(Self { source, plane, content, chosen, file, visited, notes })
     }
 }
 
 /// Where the run of the checkpoint has been up to it, for the `option` that asks for it.
-fn way_of(source: &Source, option: (&'static str, &str)) -> Result<Visited, LandscapeError> {
+fn way_of(
+    source: &Source,
+    option: (&'static str, &str),
+    reader: &mut Reader,
+) -> Result<Visited, LandscapeError> {
     let refuse =
         |text: String| LandscapeError::Option { name: option.0, value: option.1.to_owned(), text };
     let run = source.located.run.clone().ok_or_else(|| {
         refuse("needs a checkpoint in a run folder, beside others of its run".to_owned())
     })?;
     let step = source.located.step.unwrap_or(u64::MAX);
-    let all = Visited::read(&run, (source.arm.as_str(), step), &source.plan, option)?;
+    let all = Visited::read(&run, (source.arm.as_str(), step), &source.plan, option, reader)?;
     if all.last_sha256() != source.sha256 {
         return Err(refuse(format!(
             "{} is not the run's own checkpoint of {} at step {step}",
