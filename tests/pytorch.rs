@@ -10,6 +10,7 @@ use std::sync::Arc;
 use common::{events, landscope, of_kind, python_with, run_folder};
 use landscope::config::load;
 use landscope::data::Dataset;
+use landscope::landscape::file::SurfaceFile;
 use landscope::model::{Folded, Network, ParamKind, Plan, initial_weights, named_rng, state_bytes};
 use rand::Rng;
 use safetensors::Dtype;
@@ -21,6 +22,10 @@ use tch::{Device, Kind, Tensor};
 const TOLERANCE: f64 = 1e-4;
 /// Largest relative difference of a gradient where a few ReLUs of a batch are open in one and shut in the other.
 const KINKED: f64 = 0.1;
+
+/// The same for weights that were saved in half precision, or in bfloat16.
+const HALF: f64 = 0.02;
+const BFLOAT: f64 = 0.2;
 
 /// A tensor of a safetensors file.
 type Part = (String, Dtype, Vec<usize>, Vec<u8>);
@@ -183,6 +188,99 @@ fn weights_load_strictly_and_surfaces_agree_at_every_point() {
         let difference = (told["test_err"].as_f64().unwrap() - figure("test_err")).abs();
         assert!(difference < 1.5 / 360.0, "{told} and {arm}");
     }
+}
+
+/// State dicts as PyTorch's users save them: what each is read as, and the largest relative difference of a loss.
+const SAVED: [(&str, &str, f64); 21] = [
+    ("compiled.safetensors", "names without `_orig_mod.`", 0.0),
+    ("parallel.safetensors", "names without `module.`", 0.0),
+    ("both.safetensors", "names without `_orig_mod.` and `module.`", 0.0),
+    ("uncounted.safetensors", "num_batches_tracked as 0", 0.0),
+    ("torchvision.safetensors", "`downsample` as `shortcut`; `fc` as `linear`", 0.0),
+    ("half.safetensors", "float16 as float32", HALF),
+    ("bfloat16.safetensors", "bfloat16 as float32", BFLOAT),
+    ("double.safetensors", "float64 as float32", 0.0),
+    ("half.pt", "float16 as float32", HALF),
+    ("bfloat16.pt", "bfloat16 as float32", BFLOAT),
+    ("double.pt", "float64 as float32", 0.0),
+    ("plain.pt", "", 0.0),
+    ("compiled.pth", "names without `_orig_mod.`", 0.0),
+    ("protocol4.pt", "", 0.0),
+    ("pytorch_model.bin", "", 0.0),
+    ("state_dict.pt", "the dict under `state_dict`", 0.0),
+    ("model.pt", "the dict under `model`", 0.0),
+    ("model_state_dict.pt", "the dict under `model_state_dict`", 0.0),
+    ("channels_last.pt", "", 0.0),
+    ("turned.pt", "", 0.0),
+    ("one_storage.pt", "num_batches_tracked as 0", 0.0),
+];
+/// What it saves that is no state dict, and what is said of it.
+const NO_STATE_DICTS: [(&str, &str); 4] = [
+    ("no-module.pt", "is a whole module"),
+    ("no-legacy.pt", "before PyTorch 1.6"),
+    ("no-call.pt", "names `posix.system`, and nothing but tensors and plain values is read"),
+    ("no-list.pt", "holds no dict"),
+];
+
+#[test]
+#[ignore = "wants a Python with torch 2.11, h5py and safetensors, as .ci/run makes one: LANDSCOPE_TEST_PYTHON=PATH cargo test --test pytorch -- --ignored"]
+fn state_dicts_of_pytorch_give_the_same_surface() {
+    let python = python_with("torch, safetensors");
+    let out = tempfile::tempdir().unwrap();
+    let config = three_networks(out.path());
+    let done = landscope(out.path())
+        .arg(&config)
+        .args(["--steps", "24", "--set", "map.every=0", "--set", "trajectory.keep=0"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let run = run_folder(out.path());
+    let weights = run.join("latest/skip.safetensors");
+    let typed = load(config.to_str().unwrap(), &[]).unwrap().to_typed().arm;
+    let folder = tempfile::tempdir().unwrap();
+    let saved = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference_state_dicts.py"))
+        .arg(serde_json::to_string(&typed[0]).unwrap())
+        .arg(&weights)
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    std::fs::remove_file(&config).unwrap();
+    assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+    let surface = |file: &Path| {
+        let to = folder.path().join("s.h5");
+        let done = Command::new(common::program())
+            .args(["surface", file.to_str().unwrap(), "--arm=skip", "--config"])
+            .arg(run.join("run.toml"))
+            .args(["--x=-1:1:5", "--y=-1:1:3", "--images=64", "--out"])
+            .arg(&to)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+        let losses = SurfaceFile::read(&to).map(|file| file.surface.loss);
+        let _ = std::fs::remove_file(to);
+        (done.status.code(), losses, said)
+    };
+    let (status, wanted, said) = surface(&weights);
+    let wanted = wanted.unwrap();
+    assert!(status == Some(0) && said.is_empty() && wanted.len() == 15, "{said}");
+    for (name, word, tolerance) in SAVED {
+        let file = folder.path().join(name);
+        let (status, found, said) = surface(&file);
+        assert_eq!(status, Some(0), "{name}: {said}");
+        let told = format!("landscope: {}: translated: {word}", file.display());
+        assert_eq!(said, if word.is_empty() { "" } else { &told }, "{name}");
+        let pairs = found.unwrap().into_iter().zip(&wanted).map(|(a, b)| (a / b - 1.0).abs());
+        let worst = pairs.fold(0.0, f64::max);
+        println!("{name}: {worst:.1e}");
+        assert!(worst <= tolerance, "{name}: off by {worst}");
+    }
+    for (name, word) in NO_STATE_DICTS {
+        let (status, _, said) = surface(&folder.path().join(name));
+        assert!(status == Some(2) && said.lines().count() == 1, "{name}: {said}");
+        assert!(said.contains(word), "{name}: {said}");
+    }
+    assert!(!folder.path().join("trace").exists(), "a file had a command run");
 }
 
 /// The same batches from the same weights: logits, losses, gradients, and where some steps lead.
