@@ -20,9 +20,10 @@ WAIT = "called a synchronizing CUDA operation"
 TRAIN_IMAGES, TEST_IMAGES = 512, 128
 # Steps or points before those that are timed.
 WARM = 3
-# Rounds, the peers' steps or points in each, and the sides of landscope's two grids, whose difference is timed.
-COUNTS = {"cuda": {"twin": (4, 20), "vgg9": (4, 30), "surface": (3, 100), "sides": (4, 30)},
-          "cpu": {"twin": (2, 2), "vgg9": (2, 3), "surface": (2, 3), "sides": (2, 4)}}
+# Rounds, the peers' steps or points in each, the sides of landscope's two grids, whose difference is timed, and the images
+# behind a point.
+COUNTS = {"cuda": {"twin": (4, 20), "vgg9": (4, 30), "surface": (3, 100), "sides": (4, 30), "images": 512},
+          "cpu": {"twin": (2, 2), "vgg9": (2, 3), "surface": (2, 3), "sides": (2, 4), "images": 64}}
 NPY_KINDS = {"<f8": "d", "<f4": "f", "<i8": "q", "<u8": "Q", "|u1": "B", "|b1": "B"}
 
 
@@ -234,7 +235,9 @@ class Session:
 
     def last_words(self, process):
         lines = self.stderr(process).strip().splitlines()
-        return f"{Path(process.args[0]).name} {process.args[1]}: {lines[-1] if lines else 'ended without a word'}"
+        # Advice often follows what was wrong.
+        wrong = [line for line in lines if "rror: " in line] or lines
+        return f"{Path(process.args[0]).name} {process.args[1]}: {wrong[-1] if wrong else 'ended without a word'}"
 
     def run(self, *command, **variables):
         """Standard output of a command that must end well."""
@@ -486,7 +489,7 @@ def contenders(s, task):
     names = ["eager", "compile"] if s.device == "cpu" else ["eager", "eager-tf32", "compile", "graph"]
     if s.device == "cpu":
         s.row("CUDA graph", "not on a CPU")
-    return {name: Peer(s, "time", task, name) for name in names}
+    return {name: Peer(s, "time", task, name, str(s.counts["images"])) for name in names}
 
 
 def in_turn(s, task, own, unit, convert):
@@ -547,10 +550,12 @@ def surface_time(s):
     def rate(precision):
         def measure(_):
             # What the first points pay for falls out of the difference of two grids.
-            grids = [(f"--x=-1:1:{side}", f"--y=-1:1:{side}", "--precision", precision) for side in s.counts["sides"]]
+            how = "--precision", precision, "--images", str(s.counts["images"])
+            grids = [(f"--x=-1:1:{side}", f"--y=-1:1:{side}", *how) for side in s.counts["sides"]]
             few, many = (s.surface(run, "skip", *typed)[1] for typed in grids)
             return (many["computed"] - few["computed"]) / (many["seconds"] - few["seconds"])
         return measure
+    s.row("images behind a point", s.counts["images"])
     in_turn(s, "surface", {"landscope": rate("f32"), "landscope-bf16": rate("bf16")}, "points/s", lambda ms: 1e3 / ms)
 
 
@@ -558,7 +563,7 @@ PARTS = [("device", 40, device), ("training", 110, training), ("weights", 60, we
          ("surface", 100, surface), ("live", 80, live), ("waits", 40, waits)]
 TIMES = [("twin", "twin step, ResNet-56 width 16, 3x32x32, batch 128", 150, twin_time),
          ("vgg9", "step, VGG-9 width 64, 3x32x32, batch 128", 70, vgg9_time),
-         ("points", "surface, ResNet-56 width 16, 3x32x32, 512 images", 90, surface_time)]
+         ("points", "surface, ResNet-56 width 16, 3x32x32", 90, surface_time)]
 
 
 def table(s, head):

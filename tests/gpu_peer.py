@@ -3,7 +3,8 @@
     name DEVICE                          what the device is
     load DEVICE ARMS STEP_FOLDER DATA    loads every arm's weights with strict=True and evaluates the test images
     memory DEVICE                        bytes in use on the device, by all processes; again for every line on stdin
-    time DEVICE TASK CONTENDER           prepares, says so, then runs a round of as many units as each line on stdin says
+    time DEVICE TASK CONTENDER IMAGES    prepares, says so, then runs a round of as many units as each line on stdin says;
+                                         IMAGES are behind a point of a surface
 
 Contenders stay alive between rounds, so that a network is compiled once and the rounds are still made in turn."""
 import json, os, resource, statistics, struct, sys, time
@@ -14,8 +15,8 @@ from reference_net import network
 RECORD = 3073
 MEAN, DEVIATION = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
 KINDS = {"F32": torch.float32, "I64": torch.int64}
-# Training batch, and images behind a point of a surface.
-BATCH, IMAGES = 128, 512
+# Training batch.
+BATCH = 128
 RESNET = {"family": "resnet", "depth": 56, "width": 16, "widen": 1}
 TASKS = {
     "twin": [{**RESNET, "skip": True}, {**RESNET, "skip": False}],
@@ -100,13 +101,13 @@ def training(nets, contender, device):
     return lambda: [loss.item() for loss in run()]
 
 
-def surface(net, contender, device):
+def surface(net, contender, device, count):
     """A point of a surface, as the reference code has it: every parameter is made anew, then all images are evaluated."""
     net.eval()
-    images = torch.randn(IMAGES, 3, 32, 32, device=device)
-    labels = torch.randint(0, 10, (IMAGES,), device=device)
+    images = torch.randn(count, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (count,), device=device)
     # The reference code takes 128 at once. A GPU has room for all, which the faster contenders make use of.
-    size = BATCH if contender.startswith("eager") else IMAGES
+    size = BATCH if contender.startswith("eager") else count
     batches = list(zip(images.split(size), labels.split(size)))
     params = list(net.parameters())
     for p in params:
@@ -132,14 +133,14 @@ def surface(net, contender, device):
     return next_point
 
 
-def timed(device, task, contender):
+def timed(device, task, contender, images):
     cuda = device.startswith("cuda")
     if contender.endswith("tf32"):
         torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(0)
     nets = [network(arm, (3, 32, 32), 10).to(device).train() for arm in TASKS[task]]
     begun = time.perf_counter()
-    unit = surface(nets[0], contender, device) if task == "surface" else training(nets, contender, device)
+    unit = surface(nets[0], contender, device, int(images)) if task == "surface" else training(nets, contender, device)
     # The second finds what the first has compiled and allocated.
     for _ in range(2):
         unit()
