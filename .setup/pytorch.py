@@ -41,10 +41,11 @@ def made(install=install):
     root = cache_root()
     place = root / f"pytorch-{digest}-python{version}"
     python, whole = place / "bin" / "python", place / "whole"
-    if whole.exists():
+    # Its base may be gone, and the link to it lead nowhere.
+    if whole.exists() and python.exists():
         return python
     with locked(root):
-        if whole.exists():
+        if whole.exists() and python.exists():
             return python
         shutil.rmtree(place, ignore_errors=True)
         free = shutil.disk_usage(root).free

@@ -44,6 +44,11 @@ class Made(unittest.TestCase):
         self.assertTrue(pytorch.made(self.install).is_file())
         self.assertEqual(self.installs, 2)
 
+    def test_one_whose_base_is_gone_is_made_anew(self):
+        pytorch.made(self.install).unlink()
+        self.assertTrue(pytorch.made(self.install).is_file())
+        self.assertEqual(self.installs, 2)
+
     def test_other_pins_make_another(self):
         first = pytorch.made(self.install)
         with tempfile.NamedTemporaryFile() as other, mock.patch.object(pytorch, "REQUIREMENTS", Path(other.name)):

@@ -279,7 +279,12 @@ fn map(typed: &TypedMap) -> Resolved<MapSpec> {
         plane: typed.plane.unwrap_or_default(),
         budget,
         precision: typed.precision.unwrap_or_default(),
-        keep: typed.keep.unwrap_or(32),
+        keep: checked(
+            "map.keep",
+            typed.keep.unwrap_or(32),
+            |n| *n == 0 || *n >= 3,
+            "at least 3 maps, or 0 for all",
+        )?,
     })
 }
 

@@ -148,7 +148,10 @@ fn settle(table: &mut Table, config: Option<&Path>) {
     let Some(Value::String(dir)) = data.get_mut("dir") else { return };
     let beside = config.and_then(Path::parent).map(|folder| folder.join(&*dir));
     let found = match beside {
-        Some(beside) if !Path::new(&*dir).exists() && beside.exists() => beside,
+        // By one path from wherever it is asked for.
+        Some(beside) if !Path::new(&*dir).exists() && beside.exists() => {
+            beside.canonicalize().unwrap_or(beside)
+        }
         _ => in_clone(Path::new(&*dir)),
     };
     if let Some(found) = found.to_str() {

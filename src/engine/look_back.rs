@@ -74,7 +74,10 @@ impl Memory {
             }
             Event::Alert(alert) => self.alerts.push(alert.clone()),
             Event::Surface(written) => {
-                if let Some(file) = &written.file {
+                // Of those that are gone, an older one that is there is shown.
+                if let Some(file) = &written.file
+                    && Path::new(&header.folder).join(file).is_file()
+                {
                     let same =
                         |s: &SurfaceWritten| s.arm == written.arm && s.plane == written.plane;
                     self.surfaces.retain(|(_, other)| !same(other));

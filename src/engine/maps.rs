@@ -181,7 +181,9 @@ impl Mapper {
 
     /// Writes every arm's map as far as it is known.
     fn write_all(&self, maps: &[ArmMap], chosen: &[i64]) -> Result<(), Interrupted> {
-        maps.iter().try_for_each(|map| self.write(map, chosen))
+        // One that fails costs no other.
+        let written = maps.iter().map(|map| self.write(map, chosen));
+        written.fold(Ok(()), Result::and)
     }
 
     /// So many points of each arm: one after the other within the budget while the arms train, an arm to a core once
@@ -219,14 +221,14 @@ impl Mapper {
             for _ in 0..parts[index] {
                 let (begun, at_work) = (Instant::now(), thread_seconds());
                 maps[index].point(cancelled)?;
+                // A GPU is shared by its time, of which this thread's processor knows nothing.
+                let (worked, shared) = match self.train.device() {
+                    Device::Cpu => (thread_seconds() - at_work, self.cores),
+                    _ => (begun.elapsed().as_secs_f64(), 1),
+                };
                 at.done = maps.iter().map(ArmMap::known).sum();
                 self.tell(Message::MapProgress(*at))?;
                 if paced {
-                    // A GPU is shared by its time, of which this thread's processor knows nothing.
-                    let (worked, shared) = match self.train.device() {
-                        Device::Cpu => (thread_seconds() - at_work, self.cores),
-                        _ => (begun.elapsed().as_secs_f64(), 1),
-                    };
                     self.rest(nap(worked, self.spec.budget, shared));
                 }
             }

@@ -25,10 +25,13 @@ pub fn thin(folder: &Path, ending: &str, spec: &MapSpec, newest: u64) -> io::Res
         let step = name.to_str().and_then(|name| name.strip_suffix(ending)?.parse::<u64>().ok());
         let goes = |step: u64| {
             let by_itself = step.is_multiple_of(spec.every);
-            by_itself && step < newest && !thinning.keeps(newest, newest, step)
+            by_itself && step > 1 && step < newest && !thinning.keeps(newest, newest, step)
         };
         if step.is_some_and(goes) {
-            fs::remove_file(entry.path())?;
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())

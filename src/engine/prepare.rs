@@ -17,7 +17,9 @@ use crate::record::folder::FolderError;
 use crate::record::metrics::{JsonLines, LineFile};
 use crate::record::thinned::{self, Thinned};
 use crate::record::{folder, metrics};
-use crate::telemetry::event::{ArmInfo, ControlChange, Event, RunStarted, StepRule, Versions};
+use crate::telemetry::event::{
+    ArmInfo, ControlChange, Event, FORK, RunStarted, StepRule, Versions,
+};
 use crate::telemetry::snapshot::{Phase, RunHeader, Snapshot};
 use crate::telemetry::system::SystemProbe;
 use crate::train::control::Settings;
@@ -123,7 +125,9 @@ pub fn prepare(
         plans.iter().map(|(id, plan)| plan.info(&experiment.arms[id].name)).collect();
     let (began, forks) = names.split_at(configured);
     let rule = steps_kept(&past, experiment.record, began);
-    let count = (began.len(), forks.len());
+    // Those of which the file has lost the event are told to it again.
+    let lost = past.lost_controls.iter().filter(|c| c.key == FORK).count();
+    let count = (began.len(), forks.len().saturating_sub(lost));
     let lines = Thinned::new(JsonLines::new(metrics), rule.clone(), experiment.record, count);
     let mut recorders: Vec<Box<dyn Recorder>> = vec![Box::new(lines)];
     recorders.extend(options.recorders);

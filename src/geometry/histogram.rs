@@ -27,11 +27,11 @@ impl Default for AngleCounts {
 }
 
 impl AngleCounts {
-    /// Counts one angle in [-90, 90]; what is no angle does not count.
-    pub fn add(&mut self, phi_deg: f64) {
+    /// Counts an angle in [-90, 90] that stands for so many; what is no angle does not count.
+    pub fn add(&mut self, phi_deg: f64, many: u64) {
         let bin = phi_deg.is_finite().then(|| self.bins.index_of(&n64(phi_deg.abs()))).flatten();
         if let Some(count) = bin.and_then(|bin| self.counts.get_mut(bin)) {
-            *count += 1;
+            *count = count.saturating_add(many);
         }
     }
 
@@ -49,7 +49,7 @@ mod tests {
     fn along_is_first_and_across_is_last_whichever_way() {
         let mut counts = AngleCounts::default();
         for phi in [0.0, 9.99, -9.99, 10.0, 45.0, 89.0, 90.0, -90.0, f64::NAN, f64::INFINITY] {
-            counts.add(phi);
+            counts.add(phi, 1);
         }
         assert_eq!(counts.counts(), [3, 1, 0, 0, 1, 0, 0, 0, 3]);
         assert_eq!(AngleCounts::default().counts(), [0; BINS]);

@@ -1,5 +1,5 @@
 //! Which steps `metrics.jsonl` holds: every one while a run is short, then ever fewer, so that one of any length stays
-//! small. A function of the step alone, so that a run that is taken up again keeps the same ones.
+//! small. A function of the step and of the forks made before it, so that a run that is taken up again keeps the same ones.
 
 use std::io;
 
@@ -17,6 +17,8 @@ const FOR_STEPS: f64 = 0.35;
 const LINE: f64 = 700.0;
 const LAYER: f64 = 21.0;
 const BLOCK: f64 = 140.0;
+/// Steps kept because something changed at them: more than anybody types, and a bound on a rate that always changes.
+const MOST_CHANGES: u32 = 1000;
 /// Every step with its layers.
 const ALL: RecordSpec = RecordSpec { every: 1, layers_every: 1, limit: 200 };
 /// Steps to which the rule is rounded: it is read by people.
@@ -27,8 +29,8 @@ pub fn rule(record: RecordSpec, arms: &[ArmInfo]) -> StepRule {
     if record.limit == 0 {
         return StepRule { every_one_until: None, rule: "every step that is told".to_owned() };
     }
-    // What comes after it is, all together, as many lines again: 1/4 + 1/4 + 1/8 + 1/8 + 1/16 and so on. All of those
-    // tell layers.
+    // The steps kept after `until` are as many as those up to it: 1/4 + 1/4 + 1/8 + 1/8 + 1/16 and so on. Each may tell
+    // its layers.
     let bytes: f64 =
         arms.iter().map(|arm| bytes_a_step(arm, record) + bytes_a_step(arm, ALL)).sum();
     let lines = (FOR_STEPS * 1e6 * record.limit as f64 / bytes.max(1.0)) as u64;
@@ -39,7 +41,7 @@ pub fn rule(record: RecordSpec, arms: &[ArmInfo]) -> StepRule {
     StepRule { every_one_until: Some(until), rule }
 }
 
-/// Of how many told steps one is kept at `step` while `share` times as many arms run as at the start: a power of two.
+/// At `step`, one of so many told steps is kept: a power of two. `share` is the number of arms now over that at the start.
 fn apart(rule: &StepRule, step: u64, share: u64) -> u64 {
     let Some(until) = rule.every_one_until else { return 1 };
     let doubles = step.div_ceil((until / share.max(1)).max(1)).max(1);
@@ -54,46 +56,67 @@ fn bytes_a_step(arm: &ArmInfo, record: RecordSpec) -> f64 {
     LINE + rest * record.every as f64 / record.layers_every.max(record.every) as f64
 }
 
-/// A recorder that is shown the steps that a rule keeps, and all that is none. The last step of an arm is kept too.
+/// Hands on the steps that a rule keeps, and every event that is no step. Kept are also an arm's first and last step, and
+/// those at which its learning rate, weight decay or batch is another than before.
 pub struct Thinned<R> {
     to: R,
     rule: StepRule,
     record: RecordSpec,
     /// Arms at the start, and now.
     arms: (u64, u64),
-    /// Each arm's newest step, if it was not kept.
-    newest: Vec<StepSample>,
+    /// Each arm's newest step, and whether it was kept.
+    newest: Vec<(StepSample, bool)>,
+    /// Changes that are still kept whatever the rule says.
+    changes_left: u32,
 }
 
 impl<R: Recorder> Thinned<R> {
     /// Keeps by `rule` what a run tells by `record` that began with so many arms and has made so many forks since.
     pub fn new(to: R, rule: StepRule, record: RecordSpec, (arms, forks): (usize, usize)) -> Self {
         let arms = (arms.max(1) as u64, (arms + forks).max(1) as u64);
-        Self { to, rule, record, arms, newest: Vec::new() }
+        Self { to, rule, record, arms, newest: Vec::new(), changes_left: MOST_CHANGES }
     }
 
-    /// Steps between two that are kept, at `step`: such that those which tell layers are among them.
-    fn distance(&self, step: u64) -> u64 {
+    /// Whether the rule keeps what is told at `step`: a step, or with `one_in` what only so many of them tell.
+    fn keeps(&self, step: u64, one_in: u64) -> bool {
         let RecordSpec { every, layers_every, .. } = self.record;
         let apart = apart(&self.rule, step, self.arms.1.div_ceil(self.arms.0));
         if apart == 1 {
-            return 1;
+            return true;
         }
+        // Steps between two that tell their layers: of both distances the least common multiple.
         let unit = (layers_every / common_divisor(layers_every, every)).saturating_mul(every);
-        let units = every.saturating_mul(apart).div_ceil(unit).next_power_of_two();
-        unit.saturating_mul(units)
+        let unit = unit.saturating_mul(one_in);
+        let distance = every.saturating_mul(apart).saturating_mul(one_in);
+        // Those that tell layers are kept, also where others are closer, or as many of them as lie so far apart.
+        let units = distance.div_ceil(unit).next_power_of_two();
+        let is_close = unit >= distance && step.is_multiple_of(distance);
+        is_close || step.is_multiple_of(unit.saturating_mul(units))
     }
 
-    fn keeps(&self, step: u64, one_in: u64) -> bool {
-        let distance = self.distance(step);
-        step == 1 || distance == 1 || step.is_multiple_of(distance.saturating_mul(one_in))
+    fn step(&mut self, sample: &StepSample, event: &Event) -> io::Result<()> {
+        let set = |s: &StepSample| (s.lr, s.weight_decay, s.batch);
+        let before = self.newest.iter().position(|(s, _)| s.arm == sample.arm);
+        let is_same = before.is_some_and(|i| set(&self.newest[i].0) == set(sample));
+        let changed = !is_same && self.changes_left > 0;
+        let kept = self.keeps(sample.step, 1) || changed;
+        self.changes_left -= u32::from(changed);
+        let newest = (sample.clone(), kept);
+        match before {
+            Some(i) => self.newest[i] = newest,
+            None => self.newest.push(newest),
+        }
+        if kept { self.to.record(event) } else { Ok(()) }
     }
 
     /// Tells the newest steps that were not kept: of one arm, or of all.
     fn bring_out_newest(&mut self, of: Option<&ArmName>) -> io::Result<()> {
         let mut done = Ok(());
-        for sample in self.newest.extract_if(.., |s| of.is_none_or(|arm| s.arm == *arm)) {
-            done = done.and(self.to.record(&Event::Step(sample)));
+        for (sample, kept) in &mut self.newest {
+            if !*kept && of.is_none_or(|arm| sample.arm == *arm) {
+                *kept = true;
+                done = done.and(self.to.record(&Event::Step(sample.clone())));
+            }
         }
         done
     }
@@ -107,13 +130,7 @@ impl<R: Recorder> Recorder for Thinned<R> {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         let mut before = Ok(());
         match event {
-            Event::Step(sample) => {
-                self.newest.retain(|s| s.arm != sample.arm);
-                if !self.keeps(sample.step, 1) {
-                    self.newest.push(sample.clone());
-                    return Ok(());
-                }
-            }
+            Event::Step(sample) => return self.step(sample, event),
             Event::Blocks(blocks) if !self.keeps(blocks.step, BlocksSample::EVERY) => return Ok(()),
             // What an arm came to is read beside the step at which it did.
             Event::Alert(alert) if alert.arm.is_some() => {
@@ -193,7 +210,7 @@ mod tests {
             epoch: f(2).abs() * 1e6,
             loss: f(3),
             acc: f(4),
-            lr: f(5),
+            lr: if step < 50_001 { 0.1 } else { 0.01 },
             weight_decay: 5e-4,
             batch: 64,
             grad_norm: f(6),
@@ -275,6 +292,7 @@ mod tests {
             kept.steps[at + 1] - kept.steps[at]
         };
         assert_eq!((gap(3 * until / 2), gap(3 * until), gap(5 * until)), (4, 8, 32));
+        assert!(kept.steps.contains(&50_001), "the step at which its rate dropped");
         assert_eq!(
             kept.steps.last(),
             Some(&100_003),
@@ -299,7 +317,7 @@ mod tests {
     proptest! {
         /// However long: the distances grow, and all lines together are twice those of the part that is whole.
         #[test]
-        fn lines_are_few(until in 1u64..1000, every in 1u64..8, layers in 1u64..40, doubles in 0u32..12) {
+        fn lines_are_few(until in 1u64..1000, every in 1u64..8, layers in 1u64..4000, doubles in 0u32..12) {
             let record = RecordSpec { every, layers_every: layers, limit: 1 };
             let rule = StepRule { every_one_until: Some(until * every), rule: String::new() };
             let mut kept = Counted::default();
@@ -313,9 +331,15 @@ mod tests {
                 }
                 at += every;
             }
-            prop_assert!(found.len() as u64 <= 2 * until + 2 * u64::from(doubles), "{}", found.len());
-            let sparse: Vec<u64> = found.iter().copied().filter(|s| thinned.distance(*s) > 1).collect();
-            prop_assert!(sparse.iter().all(|s| s.is_multiple_of(layers)), "layers are told at each");
+            prop_assert!(found.len() as u64 <= 3 * until + 2 * u64::from(doubles), "{}", found.len());
+            // No gap is longer than that between two kept ones should be, or two that tell layers where these are closer.
+            for pair in found.windows(2) {
+                let distance = every * apart(&thinned.rule, pair[1], 1);
+                prop_assert!(pair[1] - pair[0] <= distance.max(2 * layers * every).max(2 * distance), "{pair:?}");
+            }
+            let told = found.iter().filter(|s| s.is_multiple_of(layers)).count() as u64;
+            let all = (steps / every).min(until) / layers;
+            prop_assert!(told >= all, "{told} of {all} that tell layers");
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct AngleBook {
     plane: Median,
     counterfactual: Median,
     counts: [AngleCounts; 2],
+    /// The newest step.
+    step: Option<u64>,
 }
 
 impl AngleBook {
@@ -97,14 +99,16 @@ impl AngleBook {
             });
         }
         let Some(newest) = histograms.last_mut() else { return };
-        self.counts[0].add(angle.full_deg);
-        self.counts[1].add(angle.plane_deg);
+        // Of a long run that is read back, a step stands for those before it that are not told.
+        let many = self.step.replace(step).map_or(1, |before| step.saturating_sub(before).max(1));
+        self.counts[0].add(angle.full_deg, many);
+        self.counts[1].add(angle.plane_deg, many);
         newest.to_step = step;
         newest.full = self.counts[0].counts().to_vec();
         newest.plane = self.counts[1].counts().to_vec();
-        newest.uphill += u64::from(angle.full_deg < 0.0);
+        newest.uphill += if angle.full_deg < 0.0 { many } else { 0 };
         for (across, deg) in newest.across.iter_mut().zip([angle.full_deg, angle.plane_deg]) {
-            *across += u64::from(deg.abs() > ACROSS_DEG);
+            *across += if deg.abs() > ACROSS_DEG { many } else { 0 };
         }
     }
 }

@@ -59,14 +59,11 @@ pub fn python_with(modules: &str) -> PathBuf {
     let python = std::env::var_os("LANDSCOPE_TEST_PYTHON")
         .map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let probe = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
-    let said = probe.map_or_else(
-        |e| e.to_string(),
-        |p| match p.status.success() {
-            true => String::new(),
-            false => String::from_utf8_lossy(&p.stderr).into_owned(),
-        },
-    );
-    assert!(said.is_empty(), "{} cannot import {modules}: {said}", python.display());
+    let (is_well, said) = match probe {
+        Ok(done) => (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned()),
+        Err(error) => (false, error.to_string()),
+    };
+    assert!(is_well, "{} cannot import {modules}: {said}", python.display());
     python
 }
 

@@ -38,23 +38,24 @@ impl AngleFigures {
         let steps = angles.iter().map(|a| a.step);
         let first = steps.clone().min().unwrap_or(0);
         let span = steps.max().unwrap_or(0).saturating_sub(first) as f64 + 1.0;
-        let (mut sums, mut counts, mut across) = ([0.0; 3], [0u64; 3], 0u64);
-        for AtStep { step, deg } in angles.iter().filter(|a| a.deg.is_finite()) {
+        let (mut sums, mut weights, mut across) = ([0.0; 3], [0.0; 3], 0.0);
+        // Each stands for the steps since the one before it: a long run's file holds ever fewer.
+        let apart = |i: usize| angles[i].step.saturating_sub(angles[i - 1].step) as f64;
+        for (i, AtStep { step, deg }) in angles.iter().enumerate() {
+            if !deg.is_finite() {
+                continue;
+            }
+            let weight = if angles.len() > 1 { apart(i.max(1)) } else { 1.0 };
             let third = (3.0 * (step - first) as f64 / span) as usize;
             let third = third.min(2);
-            sums[third] += f64::from(*deg);
-            counts[third] += 1;
-            across += u64::from(f64::from(deg.abs()) > ACROSS_DEG);
+            sums[third] += weight * f64::from(*deg);
+            weights[third] += weight;
+            across += if f64::from(deg.abs()) > ACROSS_DEG { weight } else { 0.0 };
         }
         // 0 of 0 is NaN: there is no such figure.
-        let mean = |third: usize| sums[third] / counts[third] as f64;
-        let all: u64 = counts.iter().sum();
-        Self {
-            early: mean(0),
-            middle: mean(1),
-            late: mean(2),
-            above_45: across as f64 / all as f64,
-        }
+        let mean = |third: usize| sums[third] / weights[third];
+        let all: f64 = weights.iter().sum();
+        Self { early: mean(0), middle: mean(1), late: mean(2), above_45: across / all }
     }
 
     /// Whether no step has an angle.
@@ -78,6 +79,10 @@ mod tests {
         let found = of(&[(1, 10.0), (2, 20.0), (3, 50.0), (4, 70.0), (5, -40.0), (6, 90.0)]);
         assert_eq!((found.early, found.middle, found.late), (15.0, 60.0, 25.0));
         assert_eq!(found.above_45, 0.5);
+        // A long run's, of which the later half is told by every second step.
+        let found = of(&[(1, 0.0), (2, 0.0), (3, 0.0), (5, 90.0), (7, 90.0), (9, 60.0)]);
+        assert_eq!((found.early, found.middle, found.late), (0.0, 90.0, 75.0));
+        assert_eq!(found.above_45, 6.0 / 9.0);
         // A fork's steps begin late; every tenth is recorded.
         let found = of(&[(100, 1.0), (110, 2.0), (120, 3.0), (130, 4.0), (140, 5.0), (150, 6.0)]);
         assert_eq!((found.early, found.middle, found.late), (1.5, 3.5, 5.5));

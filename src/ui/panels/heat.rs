@@ -39,10 +39,11 @@ pub fn render(snapshot: &Snapshot, scale: Decades, view: &ViewState, area: Rect,
 /// Which row stands in a column of so many: by its step, as the rows of a long run that was read back are not even.
 fn at(rows: &[FlowRow], column: u16, columns: u16) -> usize {
     let (first, last) = (rows[0].step, rows[rows.len() - 1].step);
+    let span = u128::from(last.saturating_sub(first));
     // An even row holds up to the next one, the last as long as the others.
-    let each = (last - first).checked_div(rows.len() as u64 - 1).unwrap_or(0);
-    let step = first + (last - first + each) * u64::from(column) / u64::from(columns);
-    rows.partition_point(|row| row.step <= step).saturating_sub(1)
+    let each = span.checked_div(rows.len() as u128 - 1).unwrap_or(0);
+    let step = u128::from(first) + (span + each) * u128::from(column) / u128::from(columns.max(1));
+    rows.partition_point(|row| u128::from(row.step) <= step).saturating_sub(1)
 }
 
 /// One step: two layers' places to a character, upper and lower half.
