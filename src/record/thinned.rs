@@ -56,7 +56,7 @@ fn bytes_a_step(arm: &ArmInfo, record: RecordSpec) -> f64 {
     LINE + rest * record.every as f64 / record.layers_every.max(record.every) as f64
 }
 
-/// Hands on the steps that a rule keeps, and every event that is no step. Kept are also an arm's first and last step, and
+/// Hands on the steps that a rule keeps, and every event that is no step. Kept are also an arm's first and last step of every go, and
 /// those at which its learning rate, weight decay or batch is another than before.
 pub struct Thinned<R> {
     to: R,
