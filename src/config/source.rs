@@ -1,7 +1,5 @@
 //! Where a config comes from: a file, a built-in, and `--set` over it.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -9,15 +7,12 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 use super::experiment::{Experiment, Family};
 use super::network::usual_arms;
-use super::place::in_clone;
+use super::place::{folder_of_data, in_clone, read_text};
 use super::resolve::resolve;
 use super::typed::Typed;
 
 /// The config that runs when none is named.
 pub const DEFAULT_CONFIG: &str = "demo";
-
-/// Bytes of the longest config that is read.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// Configs that are part of the program, so that it runs from any folder.
 const BUILT_IN: [(&str, &str); 4] = [
@@ -129,32 +124,12 @@ fn read(name_or_path: &str) -> Result<Text, ConfigError> {
     })
 }
 
-/// The text of a file that is one: a device or a pipe may have no end.
-fn read_text(path: &Path) -> io::Result<String> {
-    let about = fs::metadata(path)?;
-    if about.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !about.is_file() || about.len() > MOST_BYTES {
-        let text = format!("expected a file of at most {MOST_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    fs::read_to_string(path)
-}
-
-/// The folder of the data: as it is written where that is there, else beside the config, else at the clone's top.
+/// Has the folder of the data looked for as [`folder_of_data`] does.
 fn settle(table: &mut Table, config: Option<&Path>) {
-    let Some(Value::Table(data)) = table.get_mut("data") else { return };
-    let Some(Value::String(dir)) = data.get_mut("dir") else { return };
-    let beside = config.and_then(Path::parent).map(|folder| folder.join(&*dir));
-    let found = match beside {
-        // By one path from wherever it is asked for.
-        Some(beside) if !Path::new(&*dir).exists() && beside.exists() => {
-            beside.canonicalize().unwrap_or(beside)
-        }
-        _ => in_clone(Path::new(&*dir)),
-    };
-    if let Some(found) = found.to_str() {
+    if let Some(Value::Table(data)) = table.get_mut("data")
+        && let Some(Value::String(dir)) = data.get_mut("dir")
+        && let Some(found) = folder_of_data(Path::new(dir), config).to_str()
+    {
         *dir = found.to_owned();
     }
 }

@@ -56,18 +56,27 @@ fn bytes_a_step(arm: &ArmInfo, record: RecordSpec) -> f64 {
     LINE + rest * record.every as f64 / record.layers_every.max(record.every) as f64
 }
 
-/// Hands on the steps that a rule keeps, and every event that is no step. Kept are also an arm's first and last step of every go, and
-/// those at which its learning rate, weight decay or batch is another than before.
+/// Hands on the steps that a rule keeps, and every event that is no step. Also kept are an arm's first and last step of
+/// every go, and those at which its learning rate, weight decay or batch is another than before.
 pub struct Thinned<R> {
     to: R,
     rule: StepRule,
     record: RecordSpec,
     /// Arms at the start, and now.
     arms: (u64, u64),
-    /// Each arm's newest step, and whether it was kept.
-    newest: Vec<(StepSample, bool)>,
+    /// What each arm's newest step told.
+    newest: Vec<Newest>,
     /// Changes that are still kept whatever the rule says.
     changes_left: u32,
+}
+
+/// An arm's newest step.
+struct Newest {
+    arm: ArmName,
+    /// Learning rate, weight decay and batch.
+    settings: (f64, f64, usize),
+    /// The step, if it was not kept.
+    left_out: Option<StepSample>,
 }
 
 impl<R: Recorder> Thinned<R> {
@@ -95,13 +104,14 @@ impl<R: Recorder> Thinned<R> {
     }
 
     fn step(&mut self, sample: &StepSample, event: &Event) -> io::Result<()> {
-        let set = |s: &StepSample| (s.lr, s.weight_decay, s.batch);
-        let before = self.newest.iter().position(|(s, _)| s.arm == sample.arm);
-        let is_same = before.is_some_and(|i| set(&self.newest[i].0) == set(sample));
+        let settings = (sample.lr, sample.weight_decay, sample.batch);
+        let before = self.newest.iter().position(|n| n.arm == sample.arm);
+        let is_same = before.is_some_and(|i| self.newest[i].settings == settings);
         let changed = !is_same && self.changes_left > 0;
         let kept = self.keeps(sample.step, 1) || changed;
         self.changes_left -= u32::from(changed);
-        let newest = (sample.clone(), kept);
+        let left_out = (!kept).then(|| sample.clone());
+        let newest = Newest { arm: sample.arm.clone(), settings, left_out };
         match before {
             Some(i) => self.newest[i] = newest,
             None => self.newest.push(newest),
@@ -112,10 +122,9 @@ impl<R: Recorder> Thinned<R> {
     /// Tells the newest steps that were not kept: of one arm, or of all.
     fn bring_out_newest(&mut self, of: Option<&ArmName>) -> io::Result<()> {
         let mut done = Ok(());
-        for (sample, kept) in &mut self.newest {
-            if !*kept && of.is_none_or(|arm| sample.arm == *arm) {
-                *kept = true;
-                done = done.and(self.to.record(&Event::Step(sample.clone())));
+        for newest in self.newest.iter_mut().filter(|n| of.is_none_or(|arm| n.arm == *arm)) {
+            if let Some(sample) = newest.left_out.take() {
+                done = done.and(self.to.record(&Event::Step(sample)));
             }
         }
         done
